@@ -1,0 +1,78 @@
+# The two commands are `make reproduce` and `make test`; `make` alone lists them all.
+# Only relative paths and `python -m` below, so that a folder name with a space in it does no harm.
+
+PYTHON      ?= python3
+PYTEST_ARGS ?=
+PY          := .venv/bin/python
+COMPLETE    := .venv/.complete
+NOTEBOOKS    = $(sort $(wildcard notebooks/*.ipynb))
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# A kernel called python3 in the home folder must not be taken for the one in .venv.
+export JUPYTER_PREFER_ENV_PATH = 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help reproduce test lint lab clean env python-check
+
+help:
+	@echo 'make reproduce  make the environment, draw the data, run every notebook, rebuild figures/'
+	@echo 'make test       lint, tests, and every notebook as a test'
+	@echo 'make lab        open the notebooks in JupyterLab'
+	@echo 'make lint       ruff for .py and .ipynb; notebooks must be committed without outputs'
+	@echo 'make clean      remove build/ and caches; .venv, data/, runs/ and figures/ stay'
+	@echo
+	@echo 'The environment goes to .venv, made once with $(PYTHON) (another: make test PYTHON=python3.12).'
+
+reproduce: env
+	$(PY) -m gholm_lib data get mini
+	$(PY) -m gholm_lib notebooks run
+	@echo
+	@echo 'Figures and tables:  figures/'
+	@echo 'Executed notebooks:  build/notebooks/  (open the .html files in a browser)'
+	@echo 'To go on by hand:    make lab'
+
+# Tests are always quick: GHOLM_MODE=full in the shell would train for hours here.
+test: export GHOLM_MODE = quick
+test: lint
+	$(PY) -m gholm_lib data get mini
+	$(PY) -m pytest --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) tests $(NOTEBOOKS)
+
+lint: env
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(if $(NOTEBOOKS),$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS))
+
+lab: env
+	$(PY) -m jupyterlab notebooks
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis gholm_net_kit.egg-info
+	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	@echo 'Kept: .venv, data/, runs/, figures/.'
+
+# A folder that was moved or copied still names its old place in .venv: point it here (no network needed).
+env: $(COMPLETE)
+	@test "$$(cat $(COMPLETE))" = "$$(pwd -P)" || { \
+		echo 'This folder was moved or copied: linking .venv to the code here.'; \
+		$(PY) -m pip install --quiet --no-deps --no-build-isolation -e . && pwd -P > $(COMPLETE); }
+
+# .complete is written last and put aside while pip works, so an install that was killed is never mistaken
+# for a whole one: it is started again from an empty .venv. If pip only fails (no network), the old state stays.
+$(COMPLETE): pyproject.toml constraints.txt | python-check
+	@test -e $(COMPLETE) || { echo 'Making .venv, once: a few minutes, about 3 GB to download, 6 GB on disk.'; \
+		$(PYTHON) -m venv --clear .venv; }
+	@test ! -e $(COMPLETE) || mv $(COMPLETE) $(COMPLETE).old
+	@{ $(PY) -m pip install -c constraints.txt setuptools && \
+		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[test]'; } || \
+		{ test ! -e $(COMPLETE).old || mv $(COMPLETE).old $(COMPLETE); \
+		echo 'The environment could not be installed; see the lines above. This step needs the network.'; exit 1; }
+	@rm -f $(COMPLETE).old && pwd -P > $(COMPLETE)
+
+python-check:
+	@command -v "$(PYTHON)" > /dev/null || \
+		{ echo '$(PYTHON) was not found. Install Python 3.10 or newer, or name one: make PYTHON=/path/to/python3'; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo '$(PYTHON) is older than Python 3.10. Name a newer one: make PYTHON=python3.12'; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2> /dev/null || \
+		{ echo '$(PYTHON) cannot make environments. On Debian or Ubuntu: sudo apt install python3-venv'; exit 1; }

@@ -1,0 +1,206 @@
+"""Run the notebooks: execute, look for errors that a widget swallowed, keep a copy and a web page.
+
+From the command line: `gholm notebooks run`. nbclient executes and nbconvert makes the pages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+
+CELL_SECONDS = 600  # per cell, in quick mode; notebook metadata `execution.timeout` overrides it
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class NotebookResult:
+    """What became of one notebook.
+
+    Args:
+        path: the notebook that was run; it is not changed.
+        seconds: wall time, kernel start included.
+        error: why it failed, several lines; None when every cell ran.
+        executed: the executed copy, written also after a failure.
+        html: the same as a web page with its images inside; None when none was asked for.
+    """
+
+    path: Path
+    seconds: float
+    error: str | None
+    executed: Path
+    html: Path | None
+
+    @property
+    def ok(self) -> bool:
+        """True when every cell ran and no widget swallowed an error."""
+        return self.error is None
+
+
+def project_root() -> Path:
+    """The checkout: the folder that holds `pyproject.toml` and `gholm_lib/`.
+
+    Raises:
+        FileNotFoundError: when the package was installed away from its checkout.
+    """
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "pyproject.toml").is_file():
+        raise FileNotFoundError(
+            f"no pyproject.toml in {root}: the notebooks are not part of the installed package. "
+            "Work in a clone of the project (make reproduce), or install it there with "
+            "pip install -e ."
+        )
+    return root
+
+
+def run_notebooks(
+    paths: Iterable[str | Path] | None = None, out: str | Path | None = None, html: bool = True
+) -> list[NotebookResult]:
+    """Execute notebooks one after the other, with a line of progress for each.
+
+    A notebook runs in its own folder, in a fresh `python3` kernel, with GHOLM_MODE=quick unless
+    the environment says otherwise. One that fails is reported and the next one starts.
+
+    Args:
+        paths: notebook files; None takes every `notebooks/*.ipynb` of the project, in order.
+        out: folder for the executed copies and pages; None takes `build/notebooks`.
+        html: also write a web page for each.
+
+    Returns:
+        One result for each notebook, in order; some may have failed, see `NotebookResult.ok`.
+
+    Raises:
+        FileNotFoundError: a path is not a file, or there is no notebook at all.
+    """
+    files = _find(paths)
+    folder = Path(out).resolve() if out is not None else project_root() / "build" / "notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    width = max(len(file.stem) for file in files)
+    results = []
+    for number, file in enumerate(files, 1):
+        print(f"[{number}/{len(files)}] {file.stem:<{width}} ...", end="", flush=True)
+        result = _run(file, folder, html)
+        print(f" {result.seconds:6.1f} s  {'ok' if result.ok else 'FAILED'}", flush=True)
+        if result.error:
+            print("    " + result.error.replace("\n", "\n    "), flush=True)
+        results.append(result)
+    failed = [result.path.name for result in results if not result.ok]
+    print(f"{len(files) - len(failed)} of {len(files)} notebooks ran; copies in {folder}")
+    if failed:
+        print("failed: " + ", ".join(failed))
+    return results
+
+
+def swallowed_errors(notebook: nbformat.NotebookNode) -> list[str]:
+    """Errors of an executed notebook that did not stop it, as `where: ErrorName: message`.
+
+    A widget callback that raises writes its traceback into an Output widget, and code that catches
+    an exception may print IPython's traceback under the cell; in both cases the kernel answers
+    "ok". A cell tagged `raises-exception` is meant to fail and does not count.
+    """
+    found = []
+    for number, cell in enumerate(notebook.cells, 1):
+        if cell.cell_type == "code" and "raises-exception" not in cell.metadata.get("tags", []):
+            found += [f"cell {number}: {message}" for message in _errors(cell.outputs)]
+    widgets = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for model in widgets.values():
+        if model.get("model_name") == "OutputModel":
+            outputs = model.get("state", {}).get("outputs", [])
+            found += [f"output widget: {message}" for message in _errors(outputs)]
+    return found
+
+
+def _errors(outputs: Iterable[dict]) -> list[str]:
+    return [f"{o['ename']}: {o['evalue']}" for o in outputs if o.get("output_type") == "error"]
+
+
+def _find(paths: Iterable[str | Path] | None) -> list[Path]:
+    if paths is None:
+        folder = project_root() / "notebooks"
+        files = sorted(folder.glob("*.ipynb"))
+        if not files:
+            raise FileNotFoundError(f"no notebook (*.ipynb) in {folder}")
+        return files
+    files = [Path(path).resolve() for path in paths]
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"no notebook at {file}: give the path of an .ipynb file")
+    if not files:
+        raise FileNotFoundError("the list of notebooks is empty: name at least one .ipynb file")
+    return files
+
+
+def _run(file: Path, folder: Path, html: bool) -> NotebookResult:
+    start = time.perf_counter()
+    executed = folder / file.name
+    page = executed.with_suffix(".html") if html else None
+    notebook, error = _execute(file)
+    if notebook is None:  # not a notebook: nothing to keep, and no stale copy to mislead
+        for old in (executed, executed.with_suffix(".html")):
+            old.unlink(missing_ok=True)
+        return NotebookResult(file, time.perf_counter() - start, error, executed, None)
+    nbformat.write(notebook, executed)
+    if page:
+        page.write_text(_html(notebook, file), encoding="utf-8")
+    return NotebookResult(file, time.perf_counter() - start, error, executed, page)
+
+
+def _execute(file: Path) -> tuple[nbformat.NotebookNode | None, str | None]:
+    """The executed notebook, None when it cannot be read, and what went wrong, None if nothing."""
+    try:
+        notebook = nbformat.read(file, as_version=4)
+    except Exception as error:  # nbformat raises many kinds for a broken file
+        return None, f"not a readable notebook: {type(error).__name__}: {error}"
+    env = {"GHOLM_MODE": "quick", **os.environ}
+    limit = CELL_SECONDS if env["GHOLM_MODE"] == "quick" else None
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=notebook.metadata.get("execution", {}).get("timeout", limit),
+        resources={"metadata": {"path": str(file.parent)}},
+        extra_arguments=["--log-level=ERROR"],  # a kernel's warnings would tear the progress line
+    )
+    running: list[int] = []  # cells started so far; the last one is where it stopped
+    client.on_cell_execute = lambda cell, cell_index: running.append(cell_index)
+    try:
+        client.execute(env=env)
+    except CellExecutionError as error:
+        return notebook, _failure(notebook, running, _tail(notebook.cells[running[-1]], error))
+    except CellTimeoutError:
+        return notebook, _failure(notebook, running, f"no answer in {client.timeout} seconds")
+    except DeadKernelError:
+        return notebook, _failure(notebook, running, "the kernel died (out of memory?)")
+    hidden = swallowed_errors(notebook)
+    if hidden:
+        return notebook, "errors that did not stop the notebook:\n" + "\n".join(hidden)
+    return notebook, None
+
+
+def _failure(notebook: nbformat.NotebookNode, running: list[int], reason: str) -> str:
+    if not running:
+        return reason
+    source = notebook.cells[running[-1]].source
+    shown = "\n".join("| " + line for line in source.splitlines())
+    return f"cell {running[-1] + 1} failed:\n{shown}\n{reason}"
+
+
+def _tail(cell: nbformat.NotebookNode, error: CellExecutionError, lines: int = 12) -> str:
+    """The end of the cell's traceback, without terminal colours."""
+    tracebacks = [o["traceback"] for o in cell.outputs if o.output_type == "error"]
+    shown = "\n".join(tracebacks[-1]) if tracebacks else f"{error.ename}: {error.evalue}"
+    return "\n".join(ANSI_COLOUR.sub("", shown).rstrip().splitlines()[-lines:])
+
+
+def _html(notebook: nbformat.NotebookNode, file: Path) -> str:
+    resources = {"metadata": {"name": file.stem, "path": str(file.parent)}}
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources=resources)
+    return page
