@@ -1,0 +1,123 @@
+"""CUB-200-2011 in its owner's layout (Wah et al. 2011).
+
+    CUB_200_2011/classes.txt              1 001.Black_footed_Albatross
+                 images.txt               1 001.Black_footed_Albatross/name.jpg
+                 image_class_labels.txt   1 1
+                 train_test_split.txt     1 0            (1 = training)
+                 images/
+                 bounding_boxes.txt       1 60.0 27.0 325.0 304.0      (optional: x y width height)
+                 parts/parts.txt, parts/part_locs.txt    (optional)
+
+Boxes count from 0 (the smallest x and y of the owner's list are 0.0): `x, y, w, h` is
+`x, y, x + w, y + h` half open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import base
+from .base import Box, DataError, FineGrainedData, Sample
+
+REQUIRED = (
+    "classes.txt",
+    "images.txt",
+    "image_class_labels.txt",
+    "train_test_split.txt",
+    "images",
+)
+OPTIONAL = ("bounding_boxes.txt", "parts/parts.txt", "parts/part_locs.txt")
+
+
+@dataclass(frozen=True)
+class PartPoints:
+    """Part points of a data set in the CUB layout.
+
+    `points[image_id]` is a float array (number of parts, 3): x, y in pixels of the image file, and
+    1 where the part is visible, 0 where it is not (x and y are then meaningless).
+    """
+
+    names: tuple[str, ...]
+    points: dict[str, np.ndarray]
+
+
+def read_cub(folder: Path, name: str = "cub") -> FineGrainedData:
+    """Read the lists in `folder`; raises `DataError` where they or the images are incomplete."""
+    base.require_files(folder, REQUIRED)
+    classes = _read_classes(folder / "classes.txt")
+    images = _read_images(folder)
+    labels = _read_column(folder, "image_class_labels.txt", images, "a class number")
+    split = _read_column(folder, "train_test_split.txt", images, "0 (test) or 1 (training)")
+    boxes = _read_boxes(folder, images)
+    sides: tuple[list[Sample], list[Sample]] = ([], [])  # test, train
+    for key, image_id in images.items():
+        where, number = labels[key]
+        label = base.class_index(where, number, len(classes))
+        side = _side(*split[key])
+        sides[side].append(Sample(folder / image_id, label, image_id, boxes.get(key)))
+    return base.finish(name, folder, classes, train=sides[1], test=sides[0])
+
+
+def cub_parts(root: str | Path) -> PartPoints:
+    """Part points of the data set in `root` (`FineGrainedData.root`); `DataError` without them."""
+    folder = Path(root)
+    base.require_files(folder, ("images.txt", "parts/parts.txt", "parts/part_locs.txt"))
+    images = _read_images(folder)
+    names = base.read_table(folder / "parts/parts.txt", "id name")
+    columns = {key: column for column, key in enumerate(names)}
+    points = {image_id: np.zeros((len(names), 3)) for image_id in images.values()}
+    path = folder / "parts/part_locs.txt"
+    for where, (key, part, *rest) in base.read_rows(path, "image_id part_id x y visible"):
+        if key not in images or part not in columns:
+            raise DataError(f"{where}: image '{key}' or part '{part}' is in no list.")
+        points[images[key]][columns[part]] = base.parse_floats(where, rest, "'x y visible'")
+    return PartPoints(tuple(rest[0] for _, rest in names.values()), points)
+
+
+def _read_classes(path: Path) -> list[str]:
+    table = base.read_table(path, "id name")
+    for expected, (key, (where, _)) in enumerate(table.items(), start=1):
+        if key != str(expected):
+            raise DataError(f"{where}: expected class id {expected}, found '{key}'.")
+    return [_readable(rest[0]) for _, rest in table.values()]
+
+
+def _readable(folder_name: str) -> str:
+    """`001.Black_footed_Albatross` -> `Black footed Albatross`."""
+    number, dot, rest = folder_name.partition(".")
+    return (rest if dot and number.isdigit() else folder_name).replace("_", " ")
+
+
+def _read_images(folder: Path) -> dict[str, str]:
+    table = base.read_table(folder / "images.txt", "id path")
+    return {key: base.safe_id(where, "images", rest[0]) for key, (where, rest) in table.items()}
+
+
+def _read_column(
+    folder: Path, name: str, images: dict[str, str], what: str
+) -> dict[str, tuple[str, int]]:
+    table = base.read_table(folder / name, "id value")
+    base.require_same_ids(folder / "images.txt", images, folder / name, table)
+    return {k: (where, base.parse_ints(where, rest, what)[0]) for k, (where, rest) in table.items()}
+
+
+def _side(where: str, value: int) -> int:
+    if value not in (0, 1):
+        raise DataError(f"{where}: expected 0 (test) or 1 (training), found '{value}'.")
+    return value
+
+
+def _read_boxes(folder: Path, images: dict[str, str]) -> dict[str, Box]:
+    path = folder / "bounding_boxes.txt"
+    if not path.exists():
+        return {}
+    table = base.read_table(path, "id x y width height")
+    base.require_same_ids(folder / "images.txt", images, path, table)
+    boxes = {}
+    for key, (where, rest) in table.items():
+        x, y, width, height = base.parse_floats(where, rest, "'id x y width height'")
+        boxes[key] = base.checked_box(where, x, y, x + width, y + height)
+    return boxes

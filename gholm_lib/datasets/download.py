@@ -1,0 +1,439 @@
+"""`gholm data get`: download with resume and checksum, unpack safely, all or nothing.
+
+pooch keeps the file and checks its hash; `ResumingDownloader` is the part that pooch lacks: it
+keeps `<file>.part` over dropped lines and killed processes and asks the server for the rest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import os
+import posixpath
+import re
+import shutil
+import stat
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pooch
+import requests
+import urllib3.exceptions
+from tqdm.auto import tqdm
+
+from .base import DataError
+from .check import compare_counts, try_read
+from .registry import Archive, DatasetInfo, data_root, dataset_info
+
+_CHUNK = 1 << 16  # a dropped line costs at most this many bytes
+_TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
+
+_CARS_BY_HAND = """\
+Stanford Cars cannot be downloaded: its owner's link has been dead since 2023.
+People get it from Kaggle, as discussed in https://github.com/pytorch/vision/issues/7545:
+  - https://www.kaggle.com/datasets/rickyyyyyyy/torchvision-stanford-cars  (the layout below), or
+  - https://www.kaggle.com/datasets/jessicali9530/stanford-cars-dataset    (photographs), with
+    https://github.com/pytorch/vision/files/11644847/car_devkit.tgz        (devkit); the issue says
+    where the test labels are.
+These are copies made by others: no checksum of the owner is known, and the owner's terms stay
+(non-commercial research). Place, file by file:
+  {folder}/cars_train/00001.jpg ... 08144.jpg
+  {folder}/cars_test/00001.jpg ... 08041.jpg
+  {folder}/devkit/cars_meta.mat
+  {folder}/devkit/cars_train_annos.mat
+  {folder}/cars_test_annos_withlabels.mat
+The Kaggle copies may repeat a folder (cars_train/cars_train/00001.jpg): move its contents up one.
+Next: `gholm data check cars`."""
+
+
+def get_dataset(name: str, root: str | Path | None = None, progress: bool = True) -> Path:
+    """Bring a data set under `root` (default: `data_root()`) and return its folder.
+
+    Mini sets are drawn, real ones downloaded, checked, unpacked and counted; a set that is complete
+    is left alone. Raises `DataError` when that is impossible and says what to do.
+    """
+    info = dataset_info(name)
+    return install(info, data_root(root), progress)
+
+
+def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
+    """`get_dataset` for a description that need not be registered."""
+    folder = root / info.folder
+    problems = _problems(info, folder)
+    if not problems:
+        print(f"{info.title} is complete in {folder}: nothing to do.")
+    elif info.is_mini:
+        _draw(info, folder)
+    elif not info.archives:
+        raise DataError(_CARS_BY_HAND.format(folder=folder))
+    else:
+        _refuse_leftovers(info, folder, problems)
+        _download_and_unpack(info, root, progress)
+        print(f"{info.title} is complete in {folder}.")
+    return folder
+
+
+def _draw(info: DatasetInfo, folder: Path) -> None:
+    from gholm_lib.datasets.mini.write import draw_family
+
+    draw_family(info.name, folder)
+
+
+def _problems(info: DatasetInfo, folder: Path) -> list[str]:
+    """What separates the folder from a complete data set; empty when nothing does."""
+    data, problem = try_read(info, folder)
+    return [problem] if data is None else compare_counts(info, data)[1]
+
+
+def _refuse_leftovers(info: DatasetInfo, folder: Path, problems: list[str]) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    if folder.exists():
+        raise DataError(
+            f"{folder} is there but not complete, and nothing of yours is overwritten:\n"
+            f"  {problems[0]}\n"
+            f"  Put that right, or move the folder away and run `{info.get_command}` again."
+        )
+
+
+def _download_and_unpack(info: DatasetInfo, root: Path, progress: bool) -> None:
+    downloads = root / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    _require_space(info, root, downloads)
+    files = [download(archive, downloads, info.page, progress) for archive in info.archives]
+    with _staging(root, info.folder) as staging:
+        for file in files:
+            unpack(file, staging, progress)
+        fresh = staging / info.inner
+        if problems := _problems(info, fresh):
+            raise DataError(
+                f"The archives of {info.title} do not hold what Table 1 and the layout ask for:\n"
+                + "\n".join(f"  {problem}" for problem in problems)
+                + f"\n  Nothing was installed. The archives are in {downloads}; "
+                f"delete them and run `{info.get_command}` again, or see {info.page}."
+            )
+        os.replace(fresh, root / info.folder)
+    for file in files:
+        file.unlink()
+    if not any(downloads.iterdir()):
+        downloads.rmdir()
+
+
+@contextmanager
+def _staging(root: Path, folder: str) -> Iterator[Path]:
+    """A folder beside the final one, on the same disk; gone afterwards, whatever happened.
+
+    A half-unpacked archive therefore never carries the name of a whole data set.
+    """
+    staging = root / f".{folder}.unpacking"
+    shutil.rmtree(staging, ignore_errors=True)  # left behind by a killed process
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _require_space(info: DatasetInfo, root: Path, downloads: Path) -> None:
+    """JPEG does not shrink in an archive: unpacked takes about as much again, plus 10 %."""
+    here = sum(_size(downloads / a.filename) for a in info.archives)
+    here += sum(_size(part_path(downloads, a)) for a in info.archives)
+    total = sum(archive.size for archive in info.archives)
+    needed = max(total - here, 0) + int(1.1 * total)
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise DataError(
+            f"{info.title} needs about {needed / 1e9:.1f} GB in {root} (download and unpacked "
+            f"images), but only {free / 1e9:.1f} GB are free. Free some space or choose another "
+            "disk with --data-root or GHOLM_DATA."
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+# --- download -------------------------------------------------------------------------------
+
+
+def part_path(folder: Path, archive: Archive) -> Path:
+    """Where the unfinished download is kept."""
+    return folder / f"{archive.filename}.part"
+
+
+def download(
+    archive: Archive, folder: Path, page: str, progress: bool = True, pause: float = 1.0
+) -> Path:
+    """Fetch one archive into `folder` with resume, retries and checksum; return its path.
+
+    `page` is where a message sends the reader when the server refuses; `pause` is the wait in
+    seconds before the second try, doubled for each further one.
+    """
+    path = pooch.retrieve(
+        archive.url,
+        known_hash=archive.checksum,
+        fname=archive.filename,
+        path=folder,
+        downloader=ResumingDownloader(archive, folder, page, progress, pause=pause),
+    )
+    return Path(path)
+
+
+class _Retry(Exception):
+    """This attempt failed in a way that the next one may not."""
+
+
+class ResumingDownloader:
+    """A downloader for pooch over HTTP(S) that continues where an earlier attempt stopped.
+
+    The bytes so far are in `<file>.part`, and `<file>.part.json` tells which version of the file
+    they belong to (ETag or date, and length). The rest is asked for with Range and If-Range; where
+    the server ignores Range, or has another version by now, the download starts over. After
+    `tries` attempts in a row without a new byte it gives up and keeps the part.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        folder: Path,
+        page: str,
+        progress: bool = True,
+        tries: int = 5,
+        pause: float = 1.0,
+    ) -> None:
+        self.archive = archive
+        self.page = page
+        self.progress = progress
+        self.tries = tries
+        self.pause = pause
+        self.part = part_path(folder, archive)
+        self.meta = self.part.with_name(self.part.name + ".json")
+
+    def __call__(self, url: str, output_file: str | Path, pooch: object) -> None:
+        """pooch's protocol: leave the content of `url` in `output_file`."""
+        furthest, failures = _size(self.part), 0
+        while True:
+            try:
+                self._attempt(url)
+                break
+            except _Retry as error:
+                reached = _size(self.part)
+                failures = 1 if reached > furthest else failures + 1
+                furthest = max(furthest, reached)
+                if failures >= self.tries:
+                    raise DataError(self._gave_up(url, error)) from error
+                time.sleep(min(self.pause * 2 ** (failures - 1), 30.0))
+        self._verify(url)
+        os.replace(self.part, output_file)
+        self.meta.unlink(missing_ok=True)
+
+    def _attempt(self, url: str) -> None:
+        start, version = self._resume_point()
+        if start and start == version["total"]:
+            return  # killed between the last byte and the rename
+        try:
+            request = requests.get(
+                url, headers=_headers(start, version), stream=True, timeout=_TIMEOUT
+            )
+            with request as response:
+                self._refuse_bad_status(url, response)
+                start = self._agreed_start(response, start, version)
+                self._receive(response, start)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise _Retry(str(error)) from error
+
+    def _resume_point(self) -> tuple[int, dict]:
+        """(bytes kept, the version they belong to); a part of unknown version is dropped."""
+        try:
+            version = json.loads(self.meta.read_text(encoding="utf-8"))
+            return _size(self.part), {"tag": version["tag"], "total": version["total"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            self._drop_part()
+            return 0, {"tag": None, "total": None}
+
+    def _drop_part(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.meta.unlink(missing_ok=True)
+
+    def _refuse_bad_status(self, url: str, response: requests.Response) -> None:
+        code = response.status_code
+        if code in (200, 206):
+            return
+        if code == 416:  # the server's file is no longer than our part: another version
+            self._drop_part()
+        if code in (408, 416, 429) or code >= 500:
+            raise _Retry(f"the server answered {code} {response.reason}")
+        raise DataError(
+            f"{url} answered {code} {response.reason}. Its owner may have moved it: see {self.page}"
+        )
+
+    def _agreed_start(self, response: requests.Response, start: int, version: dict) -> int:
+        """Where the bytes of this response go: `start` when the server resumes, else 0."""
+        if response.status_code == 200:
+            return 0
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        total = match and (None if match[2] == "*" else int(match[2]))
+        if not match or int(match[1]) != start or (version["total"] or total) != total:
+            self._drop_part()
+            raise _Retry("the server sent another part of the file than was asked for")
+        return start
+
+    def _receive(self, response: requests.Response, start: int) -> None:
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
+        if start == 0:
+            self._drop_part()
+            version = {"tag": _version_tag(response), "total": total}
+            self.meta.write_text(json.dumps(version), encoding="utf-8")
+        self._write(response, start, total)
+        if total is not None and _size(self.part) != total:
+            raise _Retry(f"{_size(self.part)} of {total} bytes arrived")
+
+    def _write(self, response: requests.Response, start: int, total: int | None) -> None:
+        bar = tqdm(
+            total=total,
+            initial=start,
+            desc=self.archive.filename,
+            unit="B",
+            unit_scale=True,
+            disable=not self.progress,
+        )
+        # The raw stream: some servers label a .tar.gz as gzip-encoded, and requests would then
+        # unpack it on the fly, so that neither length nor checksum fit.
+        with bar, open(self.part, "ab") as file:
+            for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                file.write(chunk)
+                bar.update(len(chunk))
+
+    def _verify(self, url: str) -> None:
+        """pooch checks the hash as well, but would not say which one it got."""
+        if self.archive.checksum is None:
+            return
+        algorithm, _, expected = self.archive.checksum.partition(":")
+        got = pooch.file_hash(str(self.part), alg=algorithm)
+        if got.lower() == expected.lower():
+            return
+        self._drop_part()
+        raise DataError(
+            f"{url} has the wrong checksum, and the download was deleted.\n"
+            f"  expected: {algorithm}:{expected} (from {self.archive.source})\n"
+            f"  got:      {algorithm}:{got}\n"
+            "  Either the download was damaged on its way (run the command again), or the owner "
+            f"has published another version (see {self.page})."
+        )
+
+    def _gave_up(self, url: str, error: Exception) -> str:
+        kept = _size(self.part)
+        return (
+            f"Gave up on {url} after {self.tries} attempts in a row without a new byte: {error}. "
+            f"{kept} bytes are kept in {self.part}; run the command again to continue, "
+            f"or see {self.page}."
+        )
+
+
+def _headers(start: int, version: dict) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if version["tag"]:
+            headers["If-Range"] = version["tag"]
+    return headers
+
+
+def _version_tag(response: requests.Response) -> str | None:
+    """What If-Range may carry: a strong ETag, else the date of last change."""
+    etag = response.headers.get("ETag")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified")
+
+
+# --- unpacking ------------------------------------------------------------------------------
+
+
+def unpack(file: Path, folder: Path, progress: bool = True) -> None:
+    """Unpack a .zip or (compressed) .tar into `folder`, which nothing may leave.
+
+    Absolute names, `..`, links that point out, devices and pipes raise a `DataError` naming the
+    member; so does a damaged archive. What was unpacked before that stays: use a scratch folder.
+    """
+    unpacker = _unpack_zip if file.suffix.lower() == ".zip" else _unpack_tar
+    try:
+        unpacker(file, folder, progress)
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        gzip.BadGzipFile,
+        lzma.LZMAError,
+        zlib.error,
+        EOFError,
+        RuntimeError,  # zipfile's word for an encrypted member
+    ) as error:
+        raise DataError(
+            f"{file} cannot be unpacked: {error}. It is damaged or not what its name says: "
+            "delete it and run the command again."
+        ) from error
+
+
+def _unpack_tar(file: Path, folder: Path, progress: bool) -> None:
+    links: set[PurePosixPath] = set()
+    with tarfile.open(file) as tar:
+        for member in tqdm(tar, desc=f"unpack {file.name}", unit="files", disable=not progress):
+            _check_tar_member(file, member, links)
+            _extract(tar, member, folder)
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    if hasattr(tarfile, "data_filter"):
+        tar.extract(member, folder, filter="data")
+        return
+    # Python 3.10 and 3.11 before the filters: neither owner nor special mode bits are taken over.
+    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+    member.mode = 0o755 if member.isdir() else 0o644
+    tar.extract(member, folder)
+
+
+def _check_tar_member(file: Path, member: tarfile.TarInfo, links: set[PurePosixPath]) -> None:
+    path = _inside(file, member.name, member.name)
+    if links.intersection(path.parents):
+        raise _refusal(file, member.name, "it lies behind a link")
+    if member.issym() or member.islnk():
+        _inside(file, member.name, member.linkname, str(path.parent) if member.issym() else "")
+        if not hasattr(tarfile, "data_filter"):
+            raise _refusal(file, member.name, "links need a newer Python (3.10.12, 3.11.4 or 3.12)")
+        links.add(path)
+    elif not (member.isfile() or member.isdir()):
+        raise _refusal(file, member.name, "it is neither file nor folder")
+
+
+def _unpack_zip(file: Path, folder: Path, progress: bool) -> None:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        for member in tqdm(members, desc=f"unpack {file.name}", unit="files", disable=not progress):
+            _inside(file, member.filename, member.filename)
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _refusal(file, member.filename, "it is neither file nor folder")
+            archive.extract(member, folder)
+
+
+def _inside(file: Path, member: str, target: str, start: str = "") -> PurePosixPath:
+    """Where `target`, seen from `start`, lies below the folder; a `DataError` when outside it."""
+    windows = PureWindowsPath(target)  # knows drives, backslashes and posix roots alike
+    joined = posixpath.normpath(posixpath.join(start, windows.as_posix()))
+    if windows.drive or windows.root or joined.split("/")[0] == "..":
+        raise _refusal(file, member, f"'{target}' leads out of the folder")
+    return PurePosixPath(joined)
+
+
+def _refusal(file: Path, member: str, why: str) -> DataError:
+    return DataError(
+        f"{file} was not unpacked: its member '{member}' is refused, because {why}. "
+        "This is not the archive that its owner publishes; delete it."
+    )

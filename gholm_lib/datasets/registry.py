@@ -1,0 +1,227 @@
+"""The eight data sets by name: where each lies, who reads it, what Table 1 expects of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import aircraft, cars, cub, dogs
+from .base import DataError, FineGrainedData
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file to download.
+
+    `checksum` is `"md5:..."` or `"sha256:..."`, or None where nobody publishes one; `source` says
+    who published it. `size` (bytes of the download, approximate) serves the disk-space check.
+    """
+
+    base_url: str
+    filename: str
+    checksum: str | None
+    source: str
+    size: int
+
+    @property
+    def url(self) -> str:
+        return f"{self.base_url.rstrip('/')}/{self.filename}"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What the kit knows of a data set before it is there.
+
+    `expected` holds (classes, training images, test images) of the paper's Table 1, None for the
+    drawn sets. `inner` is the folder inside the archives that becomes `folder`, "" for all of it.
+    """
+
+    name: str
+    title: str
+    folder: str
+    reader: Callable[[Path, str], FineGrainedData]
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    page: str
+    terms: str
+    download: str
+    expected: tuple[int, int, int] | None = None
+    archives: tuple[Archive, ...] = ()
+    inner: str = ""
+
+    @property
+    def is_mini(self) -> bool:
+        return self.name.startswith("mini_")
+
+    @property
+    def get_command(self) -> str:
+        return "gholm data get mini" if self.is_mini else f"gholm data get {self.name}"
+
+    @property
+    def next_step(self) -> str:
+        if self.is_mini:
+            return f"`{self.get_command}` draws it; `gholm data check {self.name}` lists what lacks"
+        return (
+            f"`{self.get_command}` fetches it or says where to get it; "
+            f"`gholm data check {self.name}` lists what lacks"
+        )
+
+
+# TensorFlow Datasets keeps size and SHA-256 of the owner's three archives in its registry
+# (tensorflow_datasets/url_checksums/stanford_dogs.txt); the owner publishes none.
+_DOGS_URL = "http://vision.stanford.edu/aditya86/ImageNetDogs"
+_TFDS = "the checksum registry of TensorFlow Datasets"
+
+_REAL = (
+    DatasetInfo(
+        name="cub",
+        title="CUB-200-2011",
+        folder="CUB_200_2011",
+        reader=cub.read_cub,
+        required=cub.REQUIRED,
+        optional=cub.OPTIONAL,
+        page="https://www.vision.caltech.edu/datasets/cub_200_2011/",
+        terms="Non-commercial research and education; the photographs belong to their authors.",
+        download="1.1 GB from CaltechDATA, MD5 published by the owner",
+        expected=(200, 5994, 5794),
+        archives=(
+            Archive(
+                "https://data.caltech.edu/records/65de6-vp158/files",
+                "CUB_200_2011.tgz",
+                "md5:97eceeb196236b17998738112f37df78",
+                "CaltechDATA, the owner",
+                1_150_585_339,
+            ),
+        ),
+        inner="CUB_200_2011",
+    ),
+    DatasetInfo(
+        name="aircraft",
+        title="FGVC-Aircraft",
+        folder="fgvc-aircraft-2013b",
+        reader=aircraft.read_aircraft,
+        required=aircraft.REQUIRED,
+        optional=aircraft.OPTIONAL,
+        page="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
+        terms="Non-commercial research; the photographs belong to their authors.",
+        download="2.75 GB from the Visual Geometry Group, Oxford, MD5 published by the owner",
+        expected=(100, 6667, 3333),
+        archives=(
+            Archive(
+                "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives",
+                "fgvc-aircraft-2013b.tar.gz",
+                "md5:d4acdd33327262359767eeaa97a4f732",
+                "VGG Oxford, the owner",
+                2_750_000_000,
+            ),
+        ),
+        inner="fgvc-aircraft-2013b",
+    ),
+    DatasetInfo(
+        name="cars",
+        title="Stanford Cars",
+        folder="stanford_cars",
+        reader=cars.read_cars,
+        required=cars.REQUIRED,
+        optional=cars.OPTIONAL,
+        page="https://ai.stanford.edu/~jkrause/cars/car_dataset.html (gone since 2023)",
+        terms="Non-commercial research; the photographs belong to their authors.",
+        download="by hand: the owner's link is dead; the command says what to place where",
+        expected=(196, 8144, 8041),
+    ),
+    DatasetInfo(
+        name="dogs",
+        title="Stanford Dogs",
+        folder="stanford_dogs",
+        reader=dogs.read_dogs,
+        required=dogs.REQUIRED,
+        optional=dogs.OPTIONAL,
+        page="http://vision.stanford.edu/aditya86/ImageNetDogs/",
+        terms="ImageNet's terms: non-commercial research and education.",
+        download="0.8 GB from Stanford in three archives, SHA-256 kept by TensorFlow Datasets",
+        expected=(120, 12000, 8580),
+        archives=(
+            Archive(
+                _DOGS_URL,
+                "lists.tar",
+                "sha256:34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
+                _TFDS,
+                481_280,
+            ),
+            Archive(
+                _DOGS_URL,
+                "annotation.tar",
+                "sha256:662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd",
+                _TFDS,
+                21_852_160,
+            ),
+            Archive(
+                _DOGS_URL,
+                "images.tar",
+                "sha256:a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58",
+                _TFDS,
+                793_579_520,
+            ),
+        ),
+    ),
+)
+
+
+def _mini(real: DatasetInfo, family: str) -> DatasetInfo:
+    """A drawn family in the layout of the real set it stands for."""
+    name = f"mini_{family}"
+    return DatasetInfo(
+        name=name,
+        title=f"Mini {family} (drawn)",
+        folder=name,
+        reader=real.reader,
+        required=real.required,
+        optional=real.optional,
+        page="drawn by this kit (gholm_lib/datasets/mini)",
+        terms="MIT, as the kit itself; teaching data.",
+        download="nothing to download, drawn on your machine in seconds",
+    )
+
+
+_FAMILIES = ("birds", "aircraft", "cars", "dogs")
+
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info for info in (*_REAL, *map(_mini, _REAL, _FAMILIES))
+}
+
+
+def data_root(explicit: str | Path | None = None) -> Path:
+    """The folder that holds the data sets: `explicit`, else `$GHOLM_DATA`, else `data/`.
+
+    `data/` is the project's own when the kit runs from a checkout, else that of the working folder.
+    """
+    chosen = explicit or os.environ.get("GHOLM_DATA")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    home = PROJECT if (PROJECT / "pyproject.toml").is_file() else Path.cwd()
+    return home / "data"
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """The registered data set of that name; `DataError` with the known names otherwise."""
+    if name not in DATASETS:
+        raise DataError(f"Unknown data set '{name}'. Known: {', '.join(DATASETS)}.")
+    return DATASETS[name]
+
+
+def load_dataset(name: str, root: str | Path | None = None) -> FineGrainedData:
+    """Read the lists of a data set and hold them against the files on disk.
+
+    Images are not opened (`check_dataset(name, images=True)` does). Raises `DataError` with the
+    exact path that was expected, what was found there and the command to run next.
+    """
+    info = dataset_info(name)
+    folder = data_root(root) / info.folder
+    try:
+        return info.reader(folder, name)
+    except DataError as error:
+        raise DataError(f"{info.title}: {error}\n  Next: {info.next_step}.") from error
