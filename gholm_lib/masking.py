@@ -1,0 +1,148 @@
+"""From a heatmap to a box and to an erased image: equations (4) to (6).
+
+Boxes are ``x0, y0, x1, y1`` in pixels, half open, so ``image[:, y0:y1, x0:x1]`` is the region.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+FILLS = ("mean", "black", "noise", "channel_mean")
+
+
+def heat_mean(heat: Tensor) -> Tensor:
+    """Eq. (4): abar, the mean of each heatmap. (B, H, W) → (B,)."""
+    return heat.mean((1, 2))
+
+
+def threshold(heat: Tensor, factor: float | Tensor) -> Tensor:
+    """Eq. (5) and (6): where the heat is above ``factor`` times its own mean.
+
+    heat    (B, H, W) >= 0
+    factor  mu of eq. (5) or theta of eq. (6): a number, or one for each image, (B,)
+    returns (B, H, W) bool. An all-zero heatmap gives an empty mask: nothing is *above* zero.
+    """
+    factor = torch.as_tensor(factor, dtype=heat.dtype, device=heat.device)
+    return heat > (factor * heat_mean(heat)).view(-1, 1, 1)
+
+
+def largest_component_boxes(mask: Tensor, connectivity: int = 8) -> Tensor:
+    """The box round the largest connected component of each mask (after eq. (5)).
+
+    mask          (B, H, W) bool
+    connectivity  8: pixels that touch at a corner belong together; 4: they must share an edge
+    returns       (B, 4) int64 on the mask's device. An empty mask gives the whole image. Of components
+                  equally large, the one whose box starts highest, then leftmost, is taken.
+    """
+    if connectivity not in (4, 8):
+        raise ValueError(f"connectivity must be 4 or 8, got {connectivity!r}")
+    if mask.ndim != 3:
+        raise ValueError(f"mask must be (B, H, W), got shape {tuple(mask.shape)}")
+    host = mask.to(torch.uint8).cpu().numpy()  # on a GPU: the one wait of a training step
+    boxes = np.stack([_largest_box(m, connectivity) for m in host]) if len(host) else np.zeros((0, 4))
+    return torch.from_numpy(boxes.astype(np.int64)).to(mask.device)
+
+
+def _largest_box(mask: np.ndarray, connectivity: int) -> np.ndarray:
+    height, width = mask.shape
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
+    if count == 1:  # only the background
+        return np.array([0, 0, width, height])
+    x, y, w, h, area = stats[1:].T
+    best = np.lexsort((x, y, -area))[0]
+    return np.array([x[best], y[best], x[best] + w[best], y[best] + h[best]])
+
+
+def adjust_boxes(
+    boxes: Tensor,
+    size: tuple[int, int],
+    padding: float = 0.0,
+    min_size: float = 0.0,
+    square: bool = False,
+) -> Tensor:
+    """Readings of what the paper leaves open about the box; the defaults change nothing.
+
+    boxes     (B, 4)
+    size      image (H, W)
+    padding   margin on each side, as a share of the box's width and height
+    min_size  smallest width and height, as a share of the image's, to the nearest pixel
+    square    grow the shorter side so that the crop is not stretched, as far as the image reaches
+    returns   (B, 4) int64 inside the image
+    """
+    if padding < 0:
+        raise ValueError(f"padding must be 0 or more, got {padding!r}")
+    if not 0 <= min_size <= 1:
+        raise ValueError(f"min_size must lie in 0 <= min_size <= 1, got {min_size!r}")
+    height, width = size
+    limit = torch.tensor([width, height], dtype=torch.float64, device=boxes.device)
+    low, high = boxes[:, :2].double(), boxes[:, 2:].double()
+    centre, side = (low + high) / 2, (high - low) * (1 + 2 * padding)
+    side = torch.maximum(side, limit * min_size)
+    if square:
+        side = side.amax(1, keepdim=True).expand(-1, 2)
+    # Whole pixels before the box is placed: rounding both ends of it could still change its size.
+    side = torch.minimum(side.round(), limit)
+    low = (centre - side / 2).round().clamp(min=0)
+    low = torch.minimum(low, limit - side)  # slide inside, keep the size
+    return torch.cat([low, low + side], 1).long()
+
+
+def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Cut each box out of its image and enlarge it to ``size`` x ``size``, bilinear.
+
+    Equal to ``F.interpolate(image[:, y0:y1, x0:x1], (size, size), mode="bilinear")`` on each image, in one
+    ``grid_sample``: positions are clamped to the crop's own pixel centres, so nothing from outside bleeds in.
+
+    images (B, 3, H, W), boxes (B, 4) → (B, 3, size, size)
+    """
+    height, width = images.shape[-2:]
+    x = _positions(boxes[:, 0], boxes[:, 2], size, width)  # (B, size)
+    y = _positions(boxes[:, 1], boxes[:, 3], size, height)
+    grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
+    # In a half type the positions themselves would be off by a pixel.
+    dtype = torch.promote_types(images.dtype, torch.float32)
+    out = F.grid_sample(images.to(dtype), grid.to(dtype), mode="bilinear", align_corners=False)
+    return out.to(images.dtype)
+
+
+def _positions(start: Tensor, stop: Tensor, size: int, limit: int) -> Tensor:
+    """Where the ``size`` output pixels lie between ``start`` and ``stop``, in grid_sample's -1..1."""
+    start, stop = start.float()[:, None], stop.float()[:, None]
+    steps = torch.arange(size, device=start.device, dtype=torch.float32)[None] + 0.5
+    pixel = start + steps * (stop - start) / size - 0.5
+    pixel = torch.minimum(torch.maximum(pixel, start), stop - 1)
+    return (2 * pixel + 1) / limit - 1
+
+
+def erase(
+    images: Tensor,
+    mask: Tensor,
+    fill: str = "mean",
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Tensor:
+    """Erase the masked pixels (after eq. (6)).
+
+    images  (B, 3, H, W), normalised with ``mean`` and ``std``
+    mask    (B, H, W) bool, True where to erase
+    fill    "mean": zero after normalisation, the data's mean colour (default) · "black": zero before
+            normalisation · "noise": normal noise · "channel_mean": each image's own mean colour
+    returns new images of the same shape
+    """
+    if fill == "mean":
+        paint = images.new_zeros(())
+    elif fill == "black":
+        paint = images.new_tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(1, -1, 1, 1)
+    elif fill == "noise":
+        paint = torch.randn_like(images)
+    elif fill == "channel_mean":
+        paint = images.mean((2, 3), keepdim=True)
+    else:
+        raise ValueError(f"fill must be one of {', '.join(FILLS)}, got {fill!r}")
+    return torch.where(mask[:, None], paint, images)

@@ -1,0 +1,223 @@
+"""Pretraining of the mini backbone: where its starting weights come from.
+
+The paper starts from ImageNet-22k; the mini networks start from weights learned here, on drawn animals and
+machines whose combination of parts belongs to none of the mini sets' classes. Each picture is labelled by the
+variant of each of its parts (many small classifiers, thrown away afterwards), so the network learns to see small
+parts, not the classes that it will be tested on. ``gholm pretrain`` writes the weights and a record beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from gholm_lib import masking
+from gholm_lib.backbone import MINI, create_backbone, packaged_weights
+from gholm_lib.datasets.mini import FAMILY_NAMES, Family, get_family
+from gholm_lib.records import describe_environment, write_whole
+
+NO_LABEL = -100  # cross_entropy's ignore_index: a part that the pictured object does not have
+_STREAM = 7919  # keeps these pictures' seeds apart from those of the mini sets
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """Settings of the pretraining; written into its record."""
+
+    images: int = 16000
+    """Pictures, a quarter of each family."""
+    held_out: int = 800
+    """Further pictures that only measure."""
+    epochs: int = 14
+    """Passes over the pictures."""
+    batch_size: int = 32
+    """Pictures a step."""
+    lr: float = 3e-3
+    """Peak learning rate of AdamW, warmed up over one epoch and lowered to 0 along a cosine."""
+    weight_decay: float = 0.02
+    """AdamW."""
+    resize: int = 182
+    """Side to which a picture is scaled."""
+    image_size: int = 160
+    """Side of the network's input."""
+    zoom: float = 0.72
+    """Smallest cut-out, as a share of the picture's side; enlarged to image_size like a crop."""
+    seed: int = 0
+    """Seeds pictures, weights and order."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures (N, 3, resize, resize) uint8 and labels (N, P) int64, one column a part of any family."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def part_columns() -> list[tuple[str, str, int]]:
+    """The columns of the labels: (family, part, number of variants)."""
+    return [
+        (name, part, len(variants))
+        for name in FAMILY_NAMES
+        for part, variants in get_family(name).variants.items()
+    ]
+
+
+def draw(count: int, start: int, settings: PretrainSettings, desc: str) -> Drawn:
+    """Pictures number ``start`` to ``start + count`` of the pretraining stream."""
+    numbers = range(start, start + count)
+    with ProcessPoolExecutor() as pool:
+        results = pool.map(_draw_one, numbers, [settings] * count, chunksize=50)
+        pairs = list(tqdm(results, total=count, desc=desc, unit="img"))
+    images = torch.from_numpy(np.stack([p[0] for p in pairs])).permute(0, 3, 1, 2).contiguous()
+    return Drawn(images, torch.tensor([p[1] for p in pairs]))
+
+
+def _draw_one(number: int, settings: PretrainSettings) -> tuple[np.ndarray, list[int]]:
+    cv2.setNumThreads(1)
+    family = get_family(FAMILY_NAMES[number % len(FAMILY_NAMES)])
+    rng = np.random.default_rng([_STREAM, settings.seed, number])
+    traits = family.random_traits(rng)
+    image, _ = family.picture(traits, rng)
+    side = settings.resize
+    image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return image, [_label(family, traits, column) for column in part_columns()]
+
+
+def _label(family: Family, traits, column: tuple[str, str, int]) -> int:
+    name, part, _ = column
+    return family.variants[part].index(traits[part]) if name == family.name else NO_LABEL
+
+
+class PartNet(nn.Module):
+    """The backbone with one classifier for each part of each family."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = [variants for _, _, variants in part_columns()]
+        self.backbone = create_backbone(MINI, sum(self.sizes), "none")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, s, s) → one (B, variants) tensor a part."""
+        return self.backbone(images).split(self.sizes, dim=1)
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy over all labelled parts."""
+        parts = zip(self(images), labels.unbind(1), strict=True)
+        total = sum(F.cross_entropy(y, t, ignore_index=NO_LABEL, reduction="sum") for y, t in parts)
+        return total / (labels != NO_LABEL).sum()
+
+
+def augmented(images: Tensor, settings: PretrainSettings, generator: torch.Generator) -> Tensor:
+    """(B, 3, r, r) uint8 → (B, 3, s, s) normalised: a random cut-out, flip, brightness and saturation."""
+    count, side = len(images), images.shape[-1]
+    u = torch.rand(count, 6, generator=generator)
+    width = (side * (settings.zoom + (1 - settings.zoom) * u[:, 0])).long()
+    x, y = ((side - width) * u[:, 1]).long(), ((side - width) * u[:, 2]).long()
+    boxes = torch.stack([x, y, x + width, y + width], 1)
+    pixels = masking.crop(images.float() / 255, boxes, settings.image_size)
+    pixels = torch.where((u[:, 3] < 0.5).view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+    grey = pixels.mean(1, keepdim=True)
+    pixels = grey + (pixels - grey) * (0.6 + 0.8 * u[:, 4]).view(-1, 1, 1, 1)
+    pixels = (pixels * (0.8 + 0.4 * u[:, 5]).view(-1, 1, 1, 1)).clamp(0, 1)
+    return _normalised(pixels)
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (masking.IMAGENET_MEAN, masking.IMAGENET_STD))
+    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dict[str, float]:
+    """Share of pictures whose variant is named rightly, by "family part"."""
+    net.eval()
+    margin = (settings.resize - settings.image_size) // 2
+    window = slice(margin, margin + settings.image_size)
+    outputs: list[list[Tensor]] = []
+    for images in drawn.images.split(100):
+        pixels = _normalised(images[..., window, window].float() / 255)
+        outputs.append([y.argmax(1) for y in net(pixels)])
+    net.train()
+    result = {}
+    for k, (family, part, _) in enumerate(part_columns()):
+        said, truth = torch.cat([o[k] for o in outputs]), drawn.labels[:, k]
+        known = truth != NO_LABEL
+        result[f"{family} {part}"] = float((said == truth)[known].double().mean())
+    return result
+
+
+def pretrain(settings: PretrainSettings | None = None, out: Path | None = None) -> dict:
+    """Draw, train, and write ``<out>.safetensors`` with its record ``<out>.json``; returns the record."""
+    settings = settings or PretrainSettings()
+    out = Path(out) if out is not None else packaged_weights()
+    start = time.perf_counter()
+    train = draw(settings.images, 0, settings, "drawing")
+    test = draw(settings.held_out, settings.images, settings, "drawing held-out")
+    torch.manual_seed(settings.seed)
+    net = PartNet().to(memory_format=torch.channels_last)
+    curve = []
+    optimiser = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
+    generator = torch.Generator().manual_seed(settings.seed)
+    for epoch in range(settings.epochs):
+        loss = _epoch(net, optimiser, train, settings, epoch, generator)
+        accuracy = part_accuracy(net, test, settings)
+        mean = sum(accuracy.values()) / len(accuracy)
+        curve.append({"epoch": epoch + 1, "loss": loss, "held_out_part_accuracy": mean})
+        print(f"epoch {epoch + 1:2d}  loss {loss:.3f}  held-out parts {100 * mean:.1f} %", flush=True)
+    record = {
+        "command": "gholm pretrain",
+        "what": "drawn pictures whose parts' combination is in none of the mini sets' classes",
+        "settings": asdict(settings),
+        "parameters": sum(p.numel() for p in net.backbone.parameters()),
+        "held_out_part_accuracy": accuracy,
+        "curve": curve,
+        "seconds": round(time.perf_counter() - start),
+        "environment": describe_environment(torch.device("cpu"), 1),
+    }
+    _write(net, record, out)
+    return record
+
+
+def _epoch(net, optimiser, drawn: Drawn, settings, epoch: int, generator) -> float:
+    order = torch.randperm(len(drawn.images), generator=generator).split(settings.batch_size)
+    total = 0.0
+    for step, index in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", leave=False)):
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(settings, epoch + step / len(order))
+        loss = net.loss(augmented(drawn.images[index], settings, generator), drawn.labels[index])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        total += float(loss.detach())
+    return total / len(order)
+
+
+def _rate(settings: PretrainSettings, epochs_done: float) -> float:
+    if epochs_done < 1:
+        return settings.lr * epochs_done
+    along = (epochs_done - 1) / max(settings.epochs - 1, 1)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def _write(net: PartNet, record: dict, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    drop = {"head.fc.weight", "head.fc.bias"}  # the part classifiers have done their work
+    weights = {k: v.contiguous() for k, v in net.backbone.state_dict().items() if k not in drop}
+    data = safetensors.torch.save(weights)
+    write_whole(out, lambda f: f.write(data))
+    text = json.dumps(record, indent=1)
+    write_whole(out.with_suffix(".json"), lambda f: f.write(text.encode()))

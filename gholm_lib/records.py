@@ -1,0 +1,161 @@
+"""What a run leaves behind: ``record.json`` and ``predictions.npz`` in the run's folder.
+
+Tables are made from these, never typed. Files are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import timm
+import torch
+import torchvision
+
+from gholm_lib.config import Config, config_from_dict
+from gholm_lib.datasets import FineGrainedData, Sample
+from gholm_lib.evaluation import Predictions
+
+RECORD, PREDICTIONS = "record.json", "predictions.npz"
+
+
+class RecordError(ValueError):
+    """A record that is missing or cannot be read; the message names the file."""
+
+
+@dataclass
+class Record:
+    """One finished run.
+
+    config       Config.to_dict()
+    data         name, counts, and a digest of the test images' ids (paired tests need the same images)
+    results      accuracies in percent by epoch of choice: "last" (the number), "best_test" (optimistic), and
+                 "held_out" (epoch chosen on held-out training images; None without any)
+    curve        one entry an epoch
+    cost         seconds, images a second, peak memory: what may differ between two equal runs
+    environment  versions, device, machine
+    """
+
+    config: dict[str, Any]
+    data: dict[str, Any]
+    results: dict[str, Any]
+    curve: list[dict[str, Any]]
+    cost: dict[str, Any]
+    environment: dict[str, Any]
+    predictions: Predictions | None = field(default=None, repr=False)
+
+    @property
+    def settings(self) -> Config:
+        return config_from_dict(self.config)
+
+    @property
+    def accuracy(self) -> float:
+        """Last epoch, Raw + Crop (Raw where there is no Crop branch), in percent."""
+        return self.results["last"][self.answer]
+
+    @property
+    def answer(self) -> str:
+        """Which logits answer: "both", or "raw" without a Crop branch."""
+        return "both" if self.config["crop"] else "raw"
+
+    def save(self, folder: Path) -> None:
+        """Write both files; ``record.json`` last, so that its presence means the run is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.predictions is not None:
+            arrays = dataclasses.asdict(self.predictions)
+            write_whole(folder / PREDICTIONS, lambda f: np.savez_compressed(f, **arrays))
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del plain["predictions"]
+        text = json.dumps(plain, indent=1)
+        write_whole(folder / RECORD, lambda f: f.write(text.encode()))
+
+
+def load_record(folder: str | Path) -> Record:
+    """Read the record in a run's folder; raises RecordError naming the file."""
+    path = Path(folder) / RECORD
+    try:
+        record = Record(**json.loads(path.read_text()))
+        arrays = dict(np.load(path.with_name(PREDICTIONS)))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path} (with {PREDICTIONS}) cannot be read as a record: {error}") from error
+    arrays["image_size"] = int(arrays["image_size"])
+    record.predictions = Predictions(**arrays)
+    return record
+
+
+def write_whole(path: Path, write) -> None:
+    """Write through a temporary file, so that ``path`` is never half a file, even after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with open(temporary, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def describe_data(data: FineGrainedData, train: Sequence[Sample], test: Sequence[Sample]) -> dict:
+    """The part of a record that says which images were used."""
+    ids = "\n".join(s.image_id for s in test)
+    return {
+        "name": data.name,
+        "classes": len({s.label for s in test}),
+        "train": len(train),
+        "test": len(test),
+        "test_ids_sha256": hashlib.sha256(ids.encode()).hexdigest(),
+    }
+
+
+def describe_environment(device: torch.device, processes: int) -> dict[str, Any]:
+    """Versions and machine."""
+    from gholm_lib import __version__
+
+    on_gpu = device.type == "cuda"
+    return {
+        "gholm_lib": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "processes": processes,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes in use so far: on the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def _commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

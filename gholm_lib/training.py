@@ -1,0 +1,360 @@
+"""One training loop for every run: mixed precision, several processes, checkpoints, resuming.
+
+``train(config)`` writes ``runs/<run id>/``: ``checkpoint.pt`` while it runs, then ``model.safetensors``,
+``record.json`` and ``predictions.npz``. Killed at any moment and started again, it goes on from the last
+epoch's end and comes to the same record: everything random is drawn from the seed, epoch, step and image, so
+there is no generator state to lose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from gholm_lib.config import Config
+from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
+from gholm_lib.evaluation import Predictions, predict_all
+from gholm_lib.gradcam import NonFiniteError
+from gholm_lib.model import GHOLMNet
+from gholm_lib.records import (
+    RECORD,
+    Record,
+    describe_data,
+    describe_environment,
+    load_record,
+    peak_memory,
+    write_whole,
+)
+from gholm_lib.transforms import Batches, ImageView, loader
+
+CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and on what a run is made; none of it changes the result."""
+
+    data_root: Path | None = None
+    """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
+    runs: Path = Path("runs")
+    """Folder that gets one folder a run."""
+    device: str = "auto"
+    """"auto" (a GPU when there is one), "cpu" or "cuda"."""
+    workers: int = 4
+    """Processes that read images, for sets too large to be kept in memory."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+@dataclass
+class Split:
+    """The images of a run."""
+
+    data: FineGrainedData
+    classes: tuple[str, ...]
+    train: list[Sample]
+    held_out: list[Sample]
+    test: list[Sample]
+
+
+def split_data(config: Config, data: FineGrainedData) -> Split:
+    """Choose classes, and put a share of each class's training images apart (by a hash of their ids)."""
+    keep = len(data.classes) if config.classes is None else config.classes
+    if keep > len(data.classes):
+        raise ValueError(f"classes is {keep}, but {data.name} has only {len(data.classes)}")
+    train = [s for s in data.train if s.label < keep]
+    held_out: list[Sample] = []
+    if config.holdout:
+        for label in range(keep):
+            own = sorted((s for s in train if s.label == label), key=_hash_of_id)
+            held_out += own[: max(1, round(config.holdout * len(own)))]
+    apart = {s.image_id for s in held_out}
+    return Split(
+        data=data,
+        classes=data.classes[:keep],
+        train=[s for s in train if s.image_id not in apart],
+        held_out=held_out,
+        test=[s for s in data.test if s.label < keep],
+    )
+
+
+def _hash_of_id(sample: Sample) -> str:
+    return hashlib.sha256(sample.image_id.encode()).hexdigest()
+
+
+def learning_rate(config: Config, epoch: int) -> float:
+    """Section 4.2: the rate in ``epoch`` (from 0), multiplied by lr_decay after each of lr_decay_epochs."""
+    return config.lr * config.lr_decay ** sum(epoch >= e for e in config.lr_decay_epochs)
+
+
+def train(config: Config, options: RunOptions | None = None, data: FineGrainedData | None = None) -> Record:
+    """Train one network, or finish a run that was interrupted, or return one that is done.
+
+    raises NonFiniteError when a loss term is not finite; the state and the images are saved first.
+    """
+    options = options or RunOptions()
+    folder = Path(options.runs) / config.run_id
+    if (folder / RECORD).exists():
+        return load_record(folder)
+    return _Run(config, options, data or load_dataset(config.dataset, options.data_root), folder).run()
+
+
+class _Run:
+    """State of one run; ``run`` is its story."""
+
+    def __init__(self, config: Config, options: RunOptions, data: FineGrainedData, folder: Path) -> None:
+        self.config, self.options, self.folder = config, options, folder
+        self.accelerator = make_accelerator(config, options)
+        self.split = split_data(config, data)
+        torch.manual_seed(config.seed)
+        net = GHOLMNet.from_config(config, len(self.split.classes))
+        if config.channels_last:
+            net = net.to(memory_format=torch.channels_last)
+        optimiser = torch.optim.SGD(
+            net.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay
+        )
+        self.net, self.optimiser = self.accelerator.prepare(net, optimiser)
+        self.curve: list[dict[str, Any]] = []
+        self.best: Predictions | None = None
+        self.seconds = 0.0  # of earlier sessions of the same run
+        self.steps_done = 0
+
+    @property
+    def bare_net(self) -> GHOLMNet:
+        return self.accelerator.unwrap_model(self.net)
+
+    def run(self) -> Record:
+        self._resume()
+        config, start = self.config, time.perf_counter()
+        batches, images = self._loader(self.split.train, train=True)
+        test = self._loader(self.split.test, train=False)[1]
+        held_out = self._loader(self.split.held_out, train=False)[1] if self.split.held_out else None
+        predictions = None
+        for epoch in range(len(self.curve), config.epochs):
+            batches.epoch = epoch
+            entry = self._epoch(epoch, images, len(batches))
+            final = epoch + 1 == config.epochs or self._out_of_steps()
+            if final or (epoch + 1) % config.evaluate_every == 0:
+                predictions = self._predict(test)
+                entry["test"] = predictions.summary()
+                if held_out is not None:
+                    entry["held_out"] = self._predict(held_out).summary()
+            self.curve.append(entry)
+            self._save_checkpoint(self.seconds + time.perf_counter() - start)
+            self._report(entry)
+            if final:
+                break
+        if predictions is None:  # killed between the last epoch and the record
+            predictions = self._predict(test)
+        return self._finish(predictions, self.seconds + time.perf_counter() - start)
+
+    # ------------------------------------------------------------------ one epoch
+
+    def _epoch(self, epoch: int, images, steps: int) -> dict[str, Any]:
+        rate = learning_rate(self.config, epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.net.train()
+        meter, device = _Meter(), self.accelerator.device
+        look_every = 1 if device.type == "cpu" else CHECK_EVERY
+        bar = tqdm(
+            total=steps,
+            desc=f"epoch {epoch + 1}/{self.config.epochs}",
+            leave=False,
+            disable=self.options.quiet or not self.accelerator.is_main_process,
+        )
+        for step, (pixels, labels, index) in enumerate(images):
+            pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
+            # theta and stochastic depth: drawn anew from the seed at each step, so a resumed run repeats them.
+            torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step)
+            out = self.net(pixels, labels)
+            meter.add(out, labels)
+            if step % look_every == 0 or step + 1 == steps:
+                self._require_finite(out.losses, meter, epoch, step, index)
+                bar.set_postfix(meter.line(), refresh=False)
+            self.optimiser.zero_grad(set_to_none=True)
+            self.accelerator.backward(out.losses["total"])
+            self.optimiser.step()
+            self.steps_done += 1
+            bar.update()
+            if self._out_of_steps():
+                break
+        bar.close()
+        return {"epoch": epoch + 1, "lr": rate, **meter.means()}
+
+    def _require_finite(
+        self, terms: dict[str, Tensor], meter: _Meter, epoch: int, step: int, index: Tensor
+    ) -> None:
+        if torch.isfinite(meter.sums["total"]):
+            return
+        bad = [k for k, v in terms.items() if not torch.isfinite(v)] or ["total of an earlier step"]
+        values = {k: float(v.detach()) for k, v in terms.items()}
+        images = [self.split.train[i].image_id for i in index.tolist()]
+        failure = {"epoch": epoch + 1, "step": step + 1, "terms": values, "images": images}
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(failure, indent=1)
+            write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
+            write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
+        raise NonFiniteError(
+            f"the loss term {bad[0]!r} is not finite in epoch {epoch + 1}, step {step + 1} (terms: {values}). "
+            f"The state and the batch's images are in {self.folder}/failure.pt and failure.json; the last good "
+            f"state is {self.folder}/checkpoint.pt. Try a lower lr, or precision bf16 or no."
+        )
+
+    def _out_of_steps(self) -> bool:
+        return self.config.max_steps is not None and self.steps_done >= self.config.max_steps
+
+    # ------------------------------------------------------------------ evaluation
+
+    def _predict(self, images) -> Predictions:
+        return predict_all(self.bare_net, images, self.accelerator, with_crop=self.config.crop)
+
+    def _loader(self, samples: Sequence[Sample], train: bool):
+        a = self.accelerator
+        batches = Batches(
+            len(samples),
+            self.config.batch_size if train else 2 * self.config.batch_size,
+            self.config.seed if train else None,
+            a.process_index,
+            a.num_processes,
+        )
+        view = ImageView(samples, self.config, train)
+        return batches, loader(view, batches, self.options.workers, a.device.type == "cuda")
+
+    # ------------------------------------------------------------------ what is kept
+
+    def _state(self, seconds: float) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "model": self.bare_net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "curve": self.curve,
+            "steps_done": self.steps_done,
+            "seconds": seconds,
+        }
+
+    def _save_checkpoint(self, seconds: float) -> None:
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            state = self._state(seconds)
+            write_whole(self.folder / "checkpoint.pt", lambda f: torch.save(state, f))
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.bare_net.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.curve, self.seconds = state["curve"], state["seconds"]
+        self.steps_done = state["steps_done"]
+        self.accelerator.print(f"{self.config.run_id}: going on after epoch {len(self.curve)}")
+
+    def _finish(self, predictions: Predictions, seconds: float) -> Record:
+        device = self.accelerator.device
+        tested = [e for e in self.curve if "test" in e]
+        answer = "both" if self.config.crop else "raw"
+        images = self.steps_done * self.config.batch_size
+        record = Record(
+            config=self.config.to_dict(),
+            data=describe_data(self.split.data, self.split.train, self.split.test),
+            results={
+                "last": predictions.summary(),
+                "best_test": _best(tested, "test", answer),
+                "held_out": _best(tested, "held_out", answer) if self.split.held_out else None,
+            },
+            curve=self.curve,
+            cost={
+                "seconds": round(seconds, 1),
+                "images_per_second": round(images / seconds, 1),
+                "peak_memory_bytes": peak_memory(device),
+            },
+            environment=describe_environment(device, self.accelerator.num_processes),
+            predictions=predictions,
+        )
+        if self.accelerator.is_main_process:
+            weights = {k: v.detach().cpu().contiguous() for k, v in self.bare_net.state_dict().items()}
+            data = safetensors.torch.save(weights, {"classes": json.dumps(self.split.classes)})
+            write_whole(self.folder / "model.safetensors", lambda f: f.write(data))
+            record.save(self.folder)
+            (self.folder / "checkpoint.pt").unlink(missing_ok=True)
+        self.accelerator.wait_for_everyone()
+        return record
+
+    def _report(self, entry: dict[str, Any]) -> None:
+        if self.options.quiet or "test" not in entry:
+            return
+        terms = " ".join(f"{k} {v:.3f}" for k, v in entry["losses"].items())
+        test = " ".join(f"{k} {entry['test'][k]:.1f}" for k in ("raw", "crop", "both") if k in entry["test"])
+        self.accelerator.print(
+            f"epoch {entry['epoch']:3d}  loss: {terms}  train {entry['train_accuracy']:.1f} %  test %: {test}"
+        )
+
+
+def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
+    """The accelerator of a run; its errors name the option."""
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f'device must be "auto", "cpu" or "cuda", got {options.device!r}')
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError('device is "cuda", but PyTorch sees no GPU; `gholm doctor` tells more')
+    if torch.cuda.is_available() and options.device != "cpu":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    return Accelerator(cpu=options.device == "cpu", mixed_precision=config.precision)
+
+
+def _best(entries: list[dict[str, Any]], chosen_on: str, answer: str) -> dict[str, Any]:
+    """The tested epoch that is best on "test" or on "held_out", with its *test* accuracies."""
+    entry = max(entries, key=lambda e: e[chosen_on][answer])
+    return {"epoch": entry["epoch"], **entry["test"]}
+
+
+class _Meter:
+    """Running sums over an epoch, left on the device until somebody looks."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.correct = self.images = self.steps = self.fallbacks = 0
+        self.area: Tensor | float = 0.0
+        self.start = time.perf_counter()
+
+    def add(self, out, labels: Tensor) -> None:
+        for name, value in out.losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+        self.correct = self.correct + (out.logits.detach().argmax(1) == labels).sum()
+        self.images += len(labels)
+        self.steps += 1
+        if out.attention is not None:
+            self.fallbacks += int(out.attention.fallback.sum())  # already on the host
+            self.area = self.area + out.attention.box_area.double().sum()
+
+    def means(self) -> dict[str, Any]:
+        result = {
+            "losses": {k: float(v) / self.steps for k, v in self.sums.items()},
+            "train_accuracy": 100 * float(self.correct) / self.images,
+        }
+        if isinstance(self.area, Tensor):
+            result["fallback_share"] = self.fallbacks / self.images
+            result["box_area"] = float(self.area) / self.images
+        return result
+
+    def line(self) -> dict[str, str]:
+        """For the progress bar: loss terms, accuracy, images a second."""
+        means = self.means()
+        shown = {k: f"{v:.2f}" for k, v in means["losses"].items()}
+        shown["acc"] = f"{means['train_accuracy']:.0f}%"
+        shown["img/s"] = f"{self.images / (time.perf_counter() - self.start):.0f}"
+        return shown

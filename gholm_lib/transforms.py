@@ -1,0 +1,151 @@
+"""From an image file to the network's input (section 4.2), and back for display.
+
+An image is first resized to a square (the paper stretches it), which never changes and is therefore done once
+and kept in memory when the set is small; then come the random parts, drawn from a seed of the image's own, so
+that neither the number of workers nor a resumed run changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
+
+from gholm_lib.config import Config
+from gholm_lib.datasets import Sample, load_image
+
+CACHE_LIMIT = 2**30  # bytes of resized images kept in memory
+
+
+def resized(image: Image.Image, config: Config) -> Tensor:
+    """A PIL image → (3, resize, resize) uint8; to image_size where the config asks for no cropping."""
+    side = config.resize if config.random_crop else config.image_size
+    image = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return v2.functional.pil_to_tensor(image)
+
+
+def training_transform(config: Config) -> v2.Compose:
+    """(3, r, r) uint8 → (3, s, s) float: random crop, flip, brightness and saturation, normalised."""
+    steps = [v2.RandomCrop(config.image_size)] if config.random_crop else []
+    steps += [
+        v2.RandomHorizontalFlip(),
+        v2.ColorJitter(brightness=config.brightness, saturation=config.saturation),
+    ]
+    return v2.Compose([*steps, *_normalised(config)])
+
+
+def test_transform(config: Config) -> v2.Compose:
+    """(3, r, r) uint8 → (3, s, s) float: centre crop, normalised."""
+    return v2.Compose([v2.CenterCrop(config.image_size), *_normalised(config)])
+
+
+def to_input(image: Image.Image, config: Config) -> Tensor:
+    """One picture as the network sees it at test time: (3, s, s) float, normalised."""
+    return test_transform(config)(resized(image, config))
+
+
+def to_picture(image: Tensor, config: Config) -> Tensor:
+    """Undo the normalisation: (..., 3, H, W) float → the same shape in 0..1, for display."""
+    mean, std = (
+        torch.tensor(v, device=image.device).view(3, 1, 1) for v in (config.image_mean, config.image_std)
+    )
+    return (image * std + mean).clamp(0, 1)
+
+
+def _normalised(config: Config) -> list[v2.Transform]:
+    return [
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(list(config.image_mean), list(config.image_std)),
+    ]
+
+
+class ImageView(Dataset):
+    """Samples as network inputs. Item ``(i, seed)`` → (3, s, s) float, label, i; seed None: test transform."""
+
+    def __init__(self, samples: Sequence[Sample], config: Config, train: bool) -> None:
+        self.samples, self.config = tuple(samples), config
+        self.transform = training_transform(config) if train else test_transform(config)
+        side = config.resize if config.random_crop else config.image_size
+        small = len(self.samples) * 3 * side * side <= CACHE_LIMIT
+        self.cache = self._load_all() if small else None
+
+    def _load_all(self) -> list[Tensor]:
+        with ThreadPoolExecutor() as pool:  # decoding releases Python's lock
+            return list(pool.map(self._load, range(len(self.samples))))
+
+    def _load(self, i: int) -> Tensor:
+        return resized(load_image(self.samples[i].path), self.config)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, item: tuple[int, int | None]) -> tuple[Tensor, int, int]:
+        i, seed = item
+        image = self._load(i) if self.cache is None else self.cache[i]
+        if seed is None:
+            return self.transform(image), self.samples[i].label, i
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.transform(image), self.samples[i].label, i
+
+
+class Batches(Sampler[list]):
+    """Batches of ``(index, seed)`` for one process of several.
+
+    In training the global batch of ``batch_size`` images is dealt out to the processes, so it is the same however
+    many there are; an incomplete last batch is left out. In evaluation every image comes exactly once.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, seed: int | None = None, rank: int = 0, processes: int = 1
+    ) -> None:
+        if seed is not None and batch_size % processes:
+            raise ValueError(
+                f"batch_size {batch_size} cannot be dealt evenly to {processes} processes; "
+                f"choose a multiple of {processes}"
+            )
+        if seed is not None and count < batch_size:
+            raise ValueError(f"{count} training images do not fill one batch of {batch_size}")
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.rank, self.processes = rank, processes
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        if self.seed is not None:
+            return self.count // self.batch_size
+        own = len(range(self.rank, self.count, self.processes))
+        return -(-own // self.batch_size)
+
+    def __iter__(self) -> Iterator[list]:
+        return self._train() if self.seed is not None else self._test()
+
+    def _train(self) -> Iterator[list]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.count, generator=generator).tolist()
+        seeds = torch.randint(2**62, (self.count,), generator=generator).tolist()
+        items = list(zip(order, seeds, strict=True))
+        for step in range(len(self)):
+            batch = items[step * self.batch_size : (step + 1) * self.batch_size]
+            yield batch[self.rank :: self.processes]
+
+    def _test(self) -> Iterator[list]:
+        own = range(self.rank, self.count, self.processes)
+        for start in range(0, len(own), self.batch_size):
+            yield [(i, None) for i in own[start : start + self.batch_size]]
+
+
+def loader(view: ImageView, batches: Batches, workers: int, pin_memory: bool) -> DataLoader:
+    """Images that are already in memory need no worker processes; files are read by ``workers`` of them."""
+    workers = 0 if view.cache is not None else workers
+    return DataLoader(
+        view,
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+    )
