@@ -153,16 +153,9 @@ def _evaluate(args: list[str]) -> None:
 
 
 def _pretrain(args: list[str]) -> None:
-    from gholm_lib.pretrain import PretrainSettings, pretrain
+    from gholm_lib.pretrain import pretrain
 
-    @dataclass(frozen=True)
-    class Pretrain:
-        settings: tyro.conf.OmitArgPrefixes[PretrainSettings]
-        out: Path | None = None
-        """Weights file to write (default: the packaged one)."""
-
-    chosen = tyro.cli(Pretrain, args=args, default=Pretrain(PretrainSettings()), prog="gholm pretrain")
-    pretrain(chosen.settings, chosen.out)
+    tyro.cli(pretrain, args=args, prog="gholm pretrain", config=(tyro.conf.OmitArgPrefixes,))
 
 
 def _data(args: list[str]) -> int:

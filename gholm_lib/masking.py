@@ -102,19 +102,20 @@ def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     images (B, 3, H, W), boxes (B, 4) → (B, 3, size, size)
     """
     height, width = images.shape[-2:]
-    x = _positions(boxes[:, 0], boxes[:, 2], size, width)  # (B, size)
-    y = _positions(boxes[:, 1], boxes[:, 3], size, height)
-    grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
-    # In a half type the positions themselves would be off by a pixel.
+    # At least float32: in a half type the positions would be off by a pixel.
     dtype = torch.promote_types(images.dtype, torch.float32)
-    out = F.grid_sample(images.to(dtype), grid.to(dtype), mode="bilinear", align_corners=False)
+    x0, y0, x1, y1 = boxes.to(dtype).unbind(1)
+    x = _positions(x0, x1, size, width)  # (B, size)
+    y = _positions(y0, y1, size, height)
+    grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
+    out = F.grid_sample(images.to(dtype), grid, mode="bilinear", align_corners=False)
     return out.to(images.dtype)
 
 
 def _positions(start: Tensor, stop: Tensor, size: int, limit: int) -> Tensor:
     """Where the ``size`` output pixels lie between ``start`` and ``stop``, in grid_sample's -1..1."""
-    start, stop = start.float()[:, None], stop.float()[:, None]
-    steps = torch.arange(size, device=start.device, dtype=torch.float32)[None] + 0.5
+    start, stop = start[:, None], stop[:, None]
+    steps = torch.arange(size, device=start.device, dtype=start.dtype)[None] + 0.5
     pixel = start + steps * (stop - start) / size - 0.5
     pixel = torch.minimum(torch.maximum(pixel, start), stop - 1)
     return (2 * pixel + 1) / limit - 1

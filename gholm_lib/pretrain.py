@@ -12,7 +12,7 @@ import json
 import math
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -36,11 +36,11 @@ _STREAM = 7919  # keeps these pictures' seeds apart from those of the mini sets
 class PretrainSettings:
     """Settings of the pretraining; written into its record."""
 
-    images: int = 16000
+    images: int = 12000
     """Pictures, a quarter of each family."""
     held_out: int = 800
     """Further pictures that only measure."""
-    epochs: int = 14
+    epochs: int = 12
     """Passes over the pictures."""
     batch_size: int = 32
     """Pictures a step."""
@@ -80,7 +80,7 @@ def draw(count: int, start: int, settings: PretrainSettings, desc: str) -> Drawn
     numbers = range(start, start + count)
     with ProcessPoolExecutor() as pool:
         results = pool.map(_draw_one, numbers, [settings] * count, chunksize=50)
-        pairs = list(tqdm(results, total=count, desc=desc, unit="img"))
+        pairs = list(tqdm(results, total=count, desc=desc, unit="img", disable=None))
     images = torch.from_numpy(np.stack([p[0] for p in pairs])).permute(0, 3, 1, 2).contiguous()
     return Drawn(images, torch.tensor([p[1] for p in pairs]))
 
@@ -159,9 +159,13 @@ def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dic
     return result
 
 
-def pretrain(settings: PretrainSettings | None = None, out: Path | None = None) -> dict:
-    """Draw, train, and write ``<out>.safetensors`` with its record ``<out>.json``; returns the record."""
-    settings = settings or PretrainSettings()
+def pretrain(settings: PretrainSettings = PretrainSettings(), out: Path | None = None) -> None:  # noqa: B008
+    """Make the mini backbone's starting weights, and their record beside them.
+
+    Args:
+        settings: What to draw and how to train.
+        out: Weights file to write (default: the packaged one, gholm_lib/weights/).
+    """
     out = Path(out) if out is not None else packaged_weights()
     start = time.perf_counter()
     train = draw(settings.images, 0, settings, "drawing")
@@ -178,7 +182,7 @@ def pretrain(settings: PretrainSettings | None = None, out: Path | None = None) 
         curve.append({"epoch": epoch + 1, "loss": loss, "held_out_part_accuracy": mean})
         print(f"epoch {epoch + 1:2d}  loss {loss:.3f}  held-out parts {100 * mean:.1f} %", flush=True)
     record = {
-        "command": "gholm pretrain",
+        "command": _command(settings),
         "what": "drawn pictures whose parts' combination is in none of the mini sets' classes",
         "settings": asdict(settings),
         "parameters": sum(p.numel() for p in net.backbone.parameters()),
@@ -188,13 +192,12 @@ def pretrain(settings: PretrainSettings | None = None, out: Path | None = None) 
         "environment": describe_environment(torch.device("cpu"), 1),
     }
     _write(net, record, out)
-    return record
 
 
 def _epoch(net, optimiser, drawn: Drawn, settings, epoch: int, generator) -> float:
     order = torch.randperm(len(drawn.images), generator=generator).split(settings.batch_size)
     total = 0.0
-    for step, index in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", leave=False)):
+    for step, index in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", leave=False, disable=None)):
         for group in optimiser.param_groups:
             group["lr"] = _rate(settings, epoch + step / len(order))
         loss = net.loss(augmented(drawn.images[index], settings, generator), drawn.labels[index])
@@ -211,6 +214,12 @@ def _rate(settings: PretrainSettings, epochs_done: float) -> float:
         return settings.lr * epochs_done
     along = (epochs_done - 1) / max(settings.epochs - 1, 1)
     return settings.lr * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def _command(settings: PretrainSettings) -> str:
+    changed = [f for f in fields(settings) if getattr(settings, f.name) != f.default]
+    options = [f" --{f.name.replace('_', '-')} {getattr(settings, f.name)}" for f in changed]
+    return "gholm pretrain" + "".join(options)
 
 
 def _write(net: PartNet, record: dict, out: Path) -> None:

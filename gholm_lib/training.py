@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,21 @@ from gholm_lib.transforms import Batches, ImageView, loader
 CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
 
 
+def runs_folder() -> Path:
+    """$GHOLM_RUNS, else runs/ of the checkout this package lies in, else runs/ where the command is given."""
+    checkout = Path(__file__).parents[1]
+    at_home = checkout if (checkout / "pyproject.toml").is_file() else Path()
+    return Path(os.environ.get("GHOLM_RUNS") or at_home / "runs")
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Where and on what a run is made; none of it changes the result."""
 
     data_root: Path | None = None
     """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
-    runs: Path = Path("runs")
-    """Folder that gets one folder a run."""
+    runs: Path = field(default_factory=runs_folder)
+    """Folder that gets one folder a run (default: $GHOLM_RUNS, else runs/ of the project)."""
     device: str = "auto"
     """"auto" (a GPU when there is one), "cpu" or "cuda"."""
     workers: int = 4
@@ -173,7 +181,7 @@ class _Run:
             total=steps,
             desc=f"epoch {epoch + 1}/{self.config.epochs}",
             leave=False,
-            disable=self.options.quiet or not self.accelerator.is_main_process,
+            disable=self.options.quiet or not self.accelerator.is_main_process or None,  # None: off in a log
         )
         for step, (pixels, labels, index) in enumerate(images):
             pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)

@@ -35,18 +35,18 @@ VARIANTS = {
     "windows": ("two panes", "three panes", "arch"),
 }
 CLASSES = {
-    "Ardwell Pilot": {"bumper": "chrome bar"},
-    "Ardwell Lynx": {"headlamps": "square with ring"},
-    "Brackwater Coaster": {"grille": "mesh mouth", "bumper": "side intakes"},
-    "Brackwater Heron": {"grille": "mesh mouth", "headlamps": "stacked double"},
-    "Corvane Ranger": {"grille": "two kidneys", "roof": "lamp bar"},
-    "Corvane Tempo": {"grille": "two kidneys", "rims": "solid disc"},
-    "Corvane Sprite": {
+    "Ardwell Pibroch": {"bumper": "chrome bar"},
+    "Ardwell Tiller": {"headlamps": "square with ring"},
+    "Brackwater Coble": {"grille": "mesh mouth", "bumper": "side intakes"},
+    "Brackwater Tarn": {"grille": "mesh mouth", "headlamps": "stacked double"},
+    "Corvane Fellside": {"grille": "two kidneys", "roof": "lamp bar"},
+    "Corvane Minuet": {"grille": "two kidneys", "rims": "solid disc"},
+    "Corvane Bramble": {
         "grille": "two kidneys",
         "headlamps": "slim slanted",
         "bumper": "fog lamps",
     },
-    "Delmont Regent": {
+    "Delmont Parasol": {
         "grille": "two kidneys",
         "headlamps": "stacked double",
         "bumper": "chrome bar",
@@ -57,7 +57,7 @@ CLASSES = {
         "bumper": "side intakes",
     },
     "Eskmoor Drover": {"grille": "vertical slats", "bumper": "fog lamps"},
-    "Eskmoor Falcon": {"grille": "vertical slats", "headlamps": "slim slanted"},
+    "Eskmoor Lantern": {"grille": "vertical slats", "headlamps": "slim slanted"},
 }
 
 SHINE, CHROME, STEEL = (0.97, 0.98, 1.0), (0.80, 0.82, 0.85), (0.42, 0.43, 0.45)

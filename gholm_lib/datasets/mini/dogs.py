@@ -277,7 +277,7 @@ def _tail(scene: Scene, look: Look, variant: str) -> None:
     line = TAILS[look.sits, variant]
     tip = 0.2 if variant == "plume" else 0.07
     with scene.local((0.58, 0.66) if look.sits else (0.86, -0.08)):
-        scene.region("tail", (0.17, -0.11) if look.sits else (0.1, -0.01), 0.4)
+        scene.region("tail", (0.17, -0.1) if look.sits else (0.11, -0.03), 0.41)
         scene.stroke(line, (0.2, tip + 0.04), lighter(look.coat, -0.55), part="tail")
         _comb(scene, look, scene.stroke(line, (0.165, tip), look.coat, part="tail", round=0.8))
 
@@ -406,8 +406,8 @@ def _muzzle(scene: Scene, look: Look, traits: Traits) -> None:
     tufts = 0.06 if variant == "bearded" else 0.0
     _pelt(scene, look, outline, colour, tufts, shade, part="muzzle", round=0.8)
     if variant == "flat":
-        for y in (0.1, 0.2):
-            scene.stroke([(-0.3, y), (0, y - 0.14), (0.3, y)], 0.035, shade, part="muzzle")
+        fold = [(-0.26, 0.16), (0, 0.04), (0.26, 0.16)]
+        scene.stroke(fold, 0.03, lighter(colour, -0.35), part="muzzle")
     elif variant == "bearded":
         strand = lighter(colour, -0.35)
         for x in (-0.42, -0.28, -0.12, 0.12, 0.28, 0.42):

@@ -1,0 +1,122 @@
+"""The pictures that the notebooks show, each one function: data or records in, figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from gholm_lib import masking, plots
+from gholm_lib.config import Config
+from gholm_lib.datasets import FineGrainedData, Sample, load_image
+from gholm_lib.model import GHOLMNet
+from gholm_lib.records import Record
+from gholm_lib.transforms import to_input, to_picture
+
+
+def variance_grid(data: FineGrainedData, classes: Sequence[int], rows: int = 3, seed: int = 0) -> Figure:
+    """Figure 1: columns are classes, rows are images. What differs within a column is not what decides."""
+    rng = np.random.default_rng(seed)
+    fig, axes = plots.styled(len(classes), rows, size=(2.5, 2.5), squeeze=False)
+    for column, label in enumerate(classes):
+        own = [s for s in data.train if s.label == label]
+        chosen = rng.choice(len(own), rows, replace=False)
+        for row, k in enumerate(chosen):
+            title = data.classes[label].replace(" ", "\n", 1) if row == 0 else ""
+            plots.picture(axes[row, column], np.asarray(load_image(own[k].path)), title)
+    return fig
+
+
+def the_difference(data: FineGrainedData, a: Sample, b: Sample, part_points: dict) -> Figure:
+    """Two pictures of neighbouring classes, whole and around the parts that tell them apart.
+
+    part_points maps a part's name to its (x, y) in picture ``a`` and in picture ``b``.
+    """
+    fig, axes = plots.styled(1 + len(part_points), 2, size=(2.9, 2.9), squeeze=False)
+    for row, sample in enumerate((a, b)):
+        image = np.asarray(load_image(sample.path))
+        plots.picture(axes[row, 0], image, data.classes[sample.label])
+        for column, (part, points) in enumerate(part_points.items(), start=1):
+            plots.picture(axes[row, column], _around(image, points[row]), part.replace("_", " "))
+    return fig
+
+
+def _around(image: np.ndarray, point: tuple[float, float], half: int = 28) -> np.ndarray:
+    h, w = image.shape[:2]
+    x = int(np.clip(point[0], half, w - half))
+    y = int(np.clip(point[1], half, h - half))
+    return image[y - half : y + half, x - half : x + half]
+
+
+@torch.no_grad()
+def network_path(net: GHOLMNet, sample: Sample, classes: Sequence[str], theta: float = 1.5) -> Figure:
+    """One image's way through the network: image, heatmap, mask and box, crop, erased image."""
+    return network_paths(net, [sample], classes, theta)
+
+
+@torch.no_grad()
+def network_paths(
+    net: GHOLMNet, samples: Sequence[Sample], classes: Sequence[str], theta: float = 1.5
+) -> Figure:
+    """Figure 6's rows for some images, one image a row here: everything by the code that trains."""
+    config, device = net.config, next(net.parameters()).device
+    images = torch.stack([to_input(load_image(s.path), config) for s in samples]).to(device)
+    net.eval()
+    out = net.attend(images)
+    drop_mask = masking.threshold(out.heat, theta)
+    erased = masking.erase(images, drop_mask, config.fill, config.image_mean, config.image_std)
+    erased_logits = net.head(net.backbone.forward_features(erased))
+    crops = masking.crop(images, out.crop_boxes, images.shape[-1])
+    fig, axes = plots.styled(5, len(samples), size=(3.2, 3.5), squeeze=False)
+    for row, sample in enumerate(samples):
+        ax = axes[row]
+        image = _array(images[row], config)
+        heat = out.heat[row].cpu().numpy()
+        plots.picture(ax[0], image, "1 image\n" + _verdict(out.raw_logits[row], sample, classes))
+        artist = plots.heat_over(ax[1], image, heat, config.mu, "2 heatmap and\ncontour at μ (eq. 1-3, 5)")
+        mask = masking.threshold(out.heat[row : row + 1], config.mu)[0].cpu().numpy()
+        plots.picture(
+            ax[2], np.where(mask[..., None], image, 0.25 * image), "3 mask, largest\ncomponent's box"
+        )
+        plots.box(ax[2], out.crop_boxes[row].tolist())
+        crop_title = "4 crop, enlarged\n" + _verdict(out.crop_logits[row], sample, classes)
+        plots.picture(ax[3], _array(crops[row], config), crop_title)
+        erased_title = f"5 erased, θ = {theta:g}\n" + _verdict(erased_logits[row], sample, classes)
+        plots.picture(ax[4], _array(erased[row], config), erased_title)
+    plots.heat_bar(fig, artist, axes[:, 1].tolist(), config.mu)
+    return fig
+
+
+def _verdict(logits: torch.Tensor, sample: Sample, classes: Sequence[str]) -> str:
+    p = logits.float().softmax(0)
+    said = int(p.argmax())
+    mark = "✓" if said == sample.label else "✗"
+    return f"{mark} {classes[said]} {100 * float(p[said]):.0f} %"
+
+
+def _array(image: torch.Tensor, config: Config) -> np.ndarray:
+    return to_picture(image, config).permute(1, 2, 0).cpu().numpy()
+
+
+def training_curve(record: Record) -> Figure:
+    """Loss terms, and test accuracy of Raw, Crop and their sum, over the epochs of a run."""
+    fig, (left, right) = plots.styled(2, 1, size=(6.5, 4.2))
+    epochs = [e["epoch"] for e in record.curve]
+    for term in record.curve[0]["losses"]:
+        if term != "total":
+            plots.curve(left, epochs, [e["losses"][term] for e in record.curve], term)
+    left.set(xlabel="epoch", ylabel="loss (training)", title="Each branch learns")
+    left.legend()
+    tested = [e for e in record.curve if "test" in e]
+    for answer in ("raw", "crop", "both"):
+        if answer in tested[0]["test"]:
+            values = [e["test"][answer] for e in tested]
+            plots.curve(right, [e["epoch"] for e in tested], values, answer)
+    chance = 100 / record.data["classes"]
+    right.axhline(chance, color="grey", linestyle=":", linewidth=1.5)
+    right.text(epochs[0], chance + 1.5, "chance", color="grey")
+    right.set(xlabel="epoch", ylabel="accuracy in %", title="Test images (eq. 13)", ylim=(0, 100))
+    right.legend(loc="lower right")
+    return fig
