@@ -3,12 +3,14 @@ library; ``gholm COMMAND --help`` lists its options, which for ``train`` are the
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch.distributed as dist
 import tyro
 
 from gholm_lib.config import PRESETS, Config, load_config
@@ -80,11 +82,26 @@ def _train(args: list[str]) -> None:
     if (folder / "record.json").exists():
         print(f"{config.run_id} is done already; remove {folder} to make it again")
     record = train(config, options)
-    print(f"{config.dataset}, {config.branches}, seed {config.seed}")
-    print(_result_lines(record))
-    print(
-        f"  {record.cost['seconds']:.0f} s, {record.cost['images_per_second']} images/s; record in {folder}"
-    )
+    if _is_main_process():
+        print(f"{config.dataset}, {config.branches}, seed {config.seed}")
+        print(_result_lines(record))
+        print(
+            f"  {record.cost['seconds']:.0f} s, {record.cost['images_per_second']} images/s; record in {folder}"
+        )
+    _leave_group()
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _leave_group() -> None:
+    """End one of several processes: the interpreter's own end sometimes aborts in gloo, after the work is done."""
+    if "WORLD_SIZE" in os.environ and dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _take_preset(args: list[str]) -> tuple[str, list[str]]:
@@ -146,8 +163,11 @@ def _evaluate(args: list[str]) -> None:
             mu: Another threshold of eq. (5) than the run was trained with.
         """
         record = evaluate_run(run, options, mu)
-        print(f"{record.config['dataset']}, trained as {record.settings.branches}, mu {record.config['mu']}")
-        print(_result_lines(record))
+        if _is_main_process():
+            mu = record.config["mu"]
+            print(f"{record.config['dataset']}, trained as {record.settings.branches}, mu {mu}")
+            print(_result_lines(record))
+        _leave_group()
 
     tyro.cli(evaluate, args=args, prog="gholm evaluate")
 

@@ -66,6 +66,10 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
             load_weights(model, Path(weights))
     if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
         raise ValueError(f"{name} has no forward_features / forward_head, which GradCAM needs")
+    if getattr(model, "output_fmt", "NCHW") != "NCHW":  # a map over the wrong axes would look like any other
+        raise ValueError(
+            f"{name} gives features as {model.output_fmt}, not (B, C, h, w), which GradCAM needs"
+        )
     return model
 
 

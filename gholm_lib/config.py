@@ -41,6 +41,8 @@ class Config:
     # --- network ---
     backbone: str = "gholm_convnext_mini"
     """Any timm model with forward_features and forward_head; the paper: ConvNeXt-S."""
+    backbone_options: tuple[str, ...] = ()
+    """Further arguments of the timm model as name=value, for example pad_type=same or output_stride=16."""
     weights: str = "packaged"
     """"packaged" (the kit's own), "timm" (the model hub), "none" (random) or a .safetensors / .pth file."""
     drop_path: float = 0.0
@@ -243,8 +245,11 @@ def _check_types(config: Config) -> None:
         expected = _mismatch(value, hint)
         if expected:
             raise ConfigError(f"{name} must be {expected}, got {value!r}")
-        if hint is float:  # 2 and 2.0 are one setting, so they must give one digest
+        # 2 and 2.0 are one setting, so they must give one digest.
+        if hint is float:
             object.__setattr__(config, name, float(value))
+        elif hint == tuple[float, float, float]:
+            object.__setattr__(config, name, tuple(map(float, value)))
 
 
 def _mismatch(value: Any, hint: Any) -> str | None:
@@ -263,6 +268,9 @@ def _mismatch(value: Any, hint: Any) -> str | None:
     if hint == tuple[int, ...]:
         fits = isinstance(value, tuple) and all(map(_is_whole, value))
         return None if fits else "a tuple of whole numbers"
+    if hint == tuple[str, ...]:
+        fits = isinstance(value, tuple) and all(isinstance(v, str) for v in value)
+        return None if fits else "a tuple of texts"
     fits = isinstance(value, tuple) and len(value) == 3 and all(map(_is_number, value))
     return None if fits else "a tuple of three numbers"
 
@@ -276,6 +284,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_values(config: Config) -> None:
+    for option in config.backbone_options:
+        if "=" not in option:
+            raise ConfigError(f"backbone_options take name=value, got {option!r}")
     positive = [
         "mu",
         "tau",

@@ -45,5 +45,5 @@ def evaluate_run(run: str | Path, options: RunOptions | None = None, mu: float |
     images = loader(view, batches, options.workers, accelerator.device.type == "cuda")
     record.predictions = predict_all(net, images, accelerator)
     record.results["last"] = record.predictions.summary()
-    record.config = config.to_dict()
+    record.config["mu"] = config.mu
     return record

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
 from gholm_lib import masking, plots
 from gholm_lib.config import Config
 from gholm_lib.datasets import FineGrainedData, Sample, load_image
+from gholm_lib.datasets.mini import MiniTruth
 from gholm_lib.model import GHOLMNet
+from gholm_lib.notebooks import project_root
 from gholm_lib.records import Record
 from gholm_lib.transforms import to_input, to_picture
 
@@ -27,6 +33,39 @@ def variance_grid(data: FineGrainedData, classes: Sequence[int], rows: int = 3, 
             title = data.classes[label].replace(" ", "\n", 1) if row == 0 else ""
             plots.picture(axes[row, column], np.asarray(load_image(own[k].path)), title)
     return fig
+
+
+def contact_sheet(data: FineGrainedData, notes: Sequence[str], columns: int = 8, cell: int = 128) -> Path:
+    """Write ``figures/contact_sheet_<name>.jpg``: one row a class, its name and a note on the left.
+
+    notes  one text for each class, for example the parts in which it departs from the others
+    """
+    margin = 230
+    sheet = Image.new("RGB", (margin + columns * cell, len(data.classes) * cell), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=17)
+    for row, name in enumerate(data.classes):
+        own = [s for s in data.test if s.label == row][:columns]
+        for column, sample in enumerate(own):
+            image = load_image(sample.path).resize((cell, cell), Image.Resampling.LANCZOS)
+            sheet.paste(image, (margin + column * cell, row * cell))
+        words = "\n".join([*textwrap.wrap(name, 24), *textwrap.wrap(notes[row], 26)])
+        pen.multiline_text((8, row * cell + 10), words, fill="black", font=font)
+    path = project_root() / "figures" / f"contact_sheet_{data.name}.jpg"
+    sheet.save(path, quality=88)
+    return path
+
+
+def class_notes(truth: MiniTruth) -> list[str]:
+    """For each class of a mini set, the deciding parts in which it departs from the commonest variant."""
+    usual = {
+        p: Counter(truth.traits(c)[p] for c in truth.classes).most_common(1)[0][0]
+        for p in truth.deciding_parts
+    }
+    departures = [{p: v for p, v in truth.traits(c).items() if p in usual} for c in truth.classes]
+    return [
+        ", ".join(f"{p}: {v}".replace("_", " ") for p, v in traits.items() if v != usual[p])
+        for traits in departures
+    ]
 
 
 def the_difference(data: FineGrainedData, a: Sample, b: Sample, part_points: dict) -> Figure:

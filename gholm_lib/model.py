@@ -6,6 +6,7 @@ through the same backbone as one batch.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Attention:
 
     heat: Tensor  # (B, H, W) float32 >= 0
     crop_boxes: Tensor | None = None  # (B, 4) int64 x0, y0, x1, y1
-    fallback: Tensor | None = None  # (B,) bool: empty mask, so the whole image is the box
+    fallback: Tensor | None = None  # (B,) bool, on the host: empty mask, so the whole image is the box
     drop_mask: Tensor | None = None  # (B, H, W) bool
 
     @property
@@ -91,7 +92,7 @@ class GHOLMNet(nn.Module):
             own = "packaged" if backbone == Config.backbone else "timm"
             pretrained = own if pretrained else "none"
         self.backbone = create_backbone(backbone, num_classes, pretrained, **backbone_kwargs)
-        self.projection = self._projection() if self.config.z == "projection" else None
+        self.projection = self._projection() if self.config.sup and self.config.z == "projection" else None
         if self.config.cam_layer != "features":
             _require_convnext(self.backbone, self.config.cam_layer)
         self.train()  # so that freeze_batchnorm holds from the start
@@ -99,7 +100,9 @@ class GHOLMNet(nn.Module):
     @classmethod
     def from_config(cls, config: Config, num_classes: int) -> GHOLMNet:
         """The network that a config describes, with its starting weights."""
-        kwargs = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+        kwargs = dict(_option(o) for o in config.backbone_options)
+        if config.drop_path:
+            kwargs["drop_path_rate"] = config.drop_path
         return cls(config.backbone, num_classes, config.weights, config, **kwargs)
 
     # ------------------------------------------------------------------ branches
@@ -145,7 +148,10 @@ class GHOLMNet(nn.Module):
 
     @torch.no_grad()
     def attend(self, images: Tensor) -> Output:
-        """Test time: Raw, heatmap of the predicted class, and Crop; whatever branches were trained."""
+        """Test time: Raw, heatmap of the predicted class, and Crop; whatever branches were trained.
+
+        Call ``eval()`` first: the images go through the backbone in the mode it is in.
+        """
         features, tap = self._features(images)
         out = Output(raw_logits=self.head(features))
         cam, check = self._cam(features, tap, out.raw_logits, None)
@@ -258,6 +264,15 @@ class GHOLMNet(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """ "output_stride=16" → ("output_stride", 16); what is no Python literal stays a string."""
+    name, value = text.split("=", 1)
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def _gather(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

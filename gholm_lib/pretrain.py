@@ -13,6 +13,7 @@ import math
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,7 @@ from tqdm.auto import tqdm
 
 from gholm_lib import masking
 from gholm_lib.backbone import MINI, create_backbone, packaged_weights
-from gholm_lib.datasets.mini import FAMILY_NAMES, Family, get_family
+from gholm_lib.datasets.mini import FAMILY_NAMES, get_family
 from gholm_lib.records import describe_environment, write_whole
 
 NO_LABEL = -100  # cross_entropy's ignore_index: a part that the pictured object does not have
@@ -40,11 +41,11 @@ class PretrainSettings:
     """Pictures, a quarter of each family."""
     held_out: int = 800
     """Further pictures that only measure."""
-    epochs: int = 12
+    epochs: int = 8
     """Passes over the pictures."""
     batch_size: int = 32
     """Pictures a step."""
-    lr: float = 3e-3
+    lr: float = 2e-3
     """Peak learning rate of AdamW, warmed up over one epoch and lowered to 0 along a cosine."""
     weight_decay: float = 0.02
     """AdamW."""
@@ -52,7 +53,7 @@ class PretrainSettings:
     """Side to which a picture is scaled."""
     image_size: int = 160
     """Side of the network's input."""
-    zoom: float = 0.72
+    zoom: float = 0.5
     """Smallest cut-out, as a share of the picture's side; enlarged to image_size like a crop."""
     seed: int = 0
     """Seeds pictures, weights and order."""
@@ -60,10 +61,14 @@ class PretrainSettings:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures (N, 3, resize, resize) uint8 and labels (N, P) int64, one column a part of any family."""
+    """N pictures and what is known of their parts, one column for each of the P parts of all families."""
 
-    images: Tensor
-    labels: Tensor
+    images: Tensor  # (N, 3, resize, resize) uint8
+    labels: Tensor  # (N, P) int64, the part's variant; NO_LABEL for another family's parts and hidden ones
+    points: Tensor  # (N, P, 2) float32, x and y of the part as shares of the picture's side
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 def part_columns() -> list[tuple[str, str, int]]:
@@ -81,24 +86,28 @@ def draw(count: int, start: int, settings: PretrainSettings, desc: str) -> Drawn
     with ProcessPoolExecutor() as pool:
         results = pool.map(_draw_one, numbers, [settings] * count, chunksize=50)
         pairs = list(tqdm(results, total=count, desc=desc, unit="img", disable=None))
-    images = torch.from_numpy(np.stack([p[0] for p in pairs])).permute(0, 3, 1, 2).contiguous()
-    return Drawn(images, torch.tensor([p[1] for p in pairs]))
+    images, labels, points = zip(*pairs, strict=True)
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return Drawn(pixels, torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(points)))
 
 
-def _draw_one(number: int, settings: PretrainSettings) -> tuple[np.ndarray, list[int]]:
+def _draw_one(number: int, settings: PretrainSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cv2.setNumThreads(1)
     family = get_family(FAMILY_NAMES[number % len(FAMILY_NAMES)])
     rng = np.random.default_rng([_STREAM, settings.seed, number])
     traits = family.random_traits(rng)
-    image, _ = family.picture(traits, rng)
+    image, truth = family.picture(traits, rng)
+    columns = part_columns()
+    labels = np.full(len(columns), NO_LABEL, np.int64)
+    points = np.zeros((len(columns), 2), np.float32)
+    for k, (name, part, _) in enumerate(columns):
+        point = truth.points[part] if name == family.name else None
+        if point is not None:
+            labels[k] = family.variants[part].index(traits[part])
+            points[k] = point
     side = settings.resize
-    image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    return image, [_label(family, traits, column) for column in part_columns()]
-
-
-def _label(family: Family, traits, column: tuple[str, str, int]) -> int:
-    name, part, _ = column
-    return family.variants[part].index(traits[part]) if name == family.name else NO_LABEL
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return small, labels, points / image.shape[0]
 
 
 class PartNet(nn.Module):
@@ -107,32 +116,57 @@ class PartNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.sizes = [variants for _, _, variants in part_columns()]
+        self.starts = list(accumulate([0, *self.sizes[:-1]]))
         self.backbone = create_backbone(MINI, sum(self.sizes), "none")
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, s, s) → one (B, variants) tensor a part."""
-        return self.backbone(images).split(self.sizes, dim=1)
+    def forward(self, images: Tensor, points: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What the classifiers say of the whole picture and at each part's place.
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy over all labelled parts."""
-        parts = zip(self(images), labels.unbind(1), strict=True)
-        total = sum(F.cross_entropy(y, t, ignore_index=NO_LABEL, reduction="sum") for y, t in parts)
-        return total / (labels != NO_LABEL).sum()
+        images (B, 3, s, s), points (B, P, 2) in 0..1 → P tensors (B, variants), and (B, P, all variants)
+        """
+        features = self.backbone.forward_features(images)  # (B, C, h, w)
+        whole = self.backbone.forward_head(features).split(self.sizes, dim=1)
+        grid = 2 * points[:, :, None] - 1  # (B, P, 1, 2)
+        local = F.grid_sample(features, grid, padding_mode="border", align_corners=False)  # (B, C, P, 1)
+        head = self.backbone.head
+        return whole, head.fc(head.norm(local).squeeze(-1).transpose(1, 2))
+
+    def loss(self, images: Tensor, labels: Tensor, points: Tensor) -> Tensor:
+        """Mean cross-entropy over the labelled parts, from the whole picture and at the part's place.
+
+        From the whole picture alone a part of one percent of the pixels gives too weak a signal to start from.
+        """
+        whole, local = self(images, points)
+        total = torch.zeros(())
+        for k, (first, size) in enumerate(zip(self.starts, self.sizes, strict=True)):
+            said = torch.cat([whole[k], local[:, k, first : first + size]])
+            target = labels[:, k].repeat(2)
+            total = total + F.cross_entropy(said, target, ignore_index=NO_LABEL, reduction="sum")
+        return total / (labels != NO_LABEL).sum().clamp(min=1) / 2
 
 
-def augmented(images: Tensor, settings: PretrainSettings, generator: torch.Generator) -> Tensor:
-    """(B, 3, r, r) uint8 → (B, 3, s, s) normalised: a random cut-out, flip, brightness and saturation."""
-    count, side = len(images), images.shape[-1]
-    u = torch.rand(count, 6, generator=generator)
+def augmented(
+    drawn: Drawn, index: Tensor, settings: PretrainSettings, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A random cut-out of each picture, enlarged; flip, brightness and saturation; parts outside lose their label.
+
+    returns images (B, 3, s, s) normalised, labels (B, P), points (B, P, 2) of the cut-out in 0..1
+    """
+    images, side = drawn.images[index].float() / 255, settings.resize
+    u = torch.rand(len(index), 6, generator=generator)
     width = (side * (settings.zoom + (1 - settings.zoom) * u[:, 0])).long()
     x, y = ((side - width) * u[:, 1]).long(), ((side - width) * u[:, 2]).long()
-    boxes = torch.stack([x, y, x + width, y + width], 1)
-    pixels = masking.crop(images.float() / 255, boxes, settings.image_size)
-    pixels = torch.where((u[:, 3] < 0.5).view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+    pixels = masking.crop(images, torch.stack([x, y, x + width, y + width], 1), settings.image_size)
+    corner = torch.stack([x, y], 1)[:, None]
+    points = (drawn.points[index] * side - corner) / width[:, None, None]
+    flip = u[:, 3] < 0.5
+    pixels = torch.where(flip.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+    points[..., 0] = torch.where(flip[:, None], 1 - points[..., 0], points[..., 0])
+    outside = ((points < 0) | (points > 1)).any(-1)
     grey = pixels.mean(1, keepdim=True)
     pixels = grey + (pixels - grey) * (0.6 + 0.8 * u[:, 4]).view(-1, 1, 1, 1)
     pixels = (pixels * (0.8 + 0.4 * u[:, 5]).view(-1, 1, 1, 1)).clamp(0, 1)
-    return _normalised(pixels)
+    return _normalised(pixels), drawn.labels[index].masked_fill(outside, NO_LABEL), points
 
 
 def _normalised(pixels: Tensor) -> Tensor:
@@ -142,14 +176,15 @@ def _normalised(pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dict[str, float]:
-    """Share of pictures whose variant is named rightly, by "family part"."""
+    """Share of pictures whose variant is named rightly from the whole picture, by "family part"."""
     net.eval()
     margin = (settings.resize - settings.image_size) // 2
     window = slice(margin, margin + settings.image_size)
     outputs: list[list[Tensor]] = []
     for images in drawn.images.split(100):
         pixels = _normalised(images[..., window, window].float() / 255)
-        outputs.append([y.argmax(1) for y in net(pixels)])
+        said = net.backbone(pixels).split(net.sizes, dim=1)
+        outputs.append([y.argmax(1) for y in said])
     net.train()
     result = {}
     for k, (family, part, _) in enumerate(part_columns()):
@@ -159,7 +194,7 @@ def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dic
     return result
 
 
-def pretrain(settings: PretrainSettings = PretrainSettings(), out: Path | None = None) -> None:  # noqa: B008
+def pretrain(settings: PretrainSettings = PretrainSettings(), out: Path | None = None) -> None:
     """Make the mini backbone's starting weights, and their record beside them.
 
     Args:
@@ -195,12 +230,12 @@ def pretrain(settings: PretrainSettings = PretrainSettings(), out: Path | None =
 
 
 def _epoch(net, optimiser, drawn: Drawn, settings, epoch: int, generator) -> float:
-    order = torch.randperm(len(drawn.images), generator=generator).split(settings.batch_size)
+    order = torch.randperm(len(drawn), generator=generator).split(settings.batch_size)
     total = 0.0
     for step, index in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", leave=False, disable=None)):
         for group in optimiser.param_groups:
             group["lr"] = _rate(settings, epoch + step / len(order))
-        loss = net.loss(augmented(drawn.images[index], settings, generator), drawn.labels[index])
+        loss = net.loss(*augmented(drawn, index, settings, generator))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

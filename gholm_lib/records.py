@@ -86,22 +86,28 @@ def load_record(folder: str | Path) -> Record:
     path = Path(folder) / RECORD
     try:
         record = Record(**json.loads(path.read_text()))
-        arrays = dict(np.load(path.with_name(PREDICTIONS)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RecordError(f"{path} (with {PREDICTIONS}) cannot be read as a record: {error}") from error
-    arrays["image_size"] = int(arrays["image_size"])
-    record.predictions = Predictions(**arrays)
+        with np.load(path.with_name(PREDICTIONS)) as file:
+            arrays = dict(file)
+        arrays["image_size"] = int(arrays["image_size"])
+        record.predictions = Predictions(**arrays)
+    # A damaged .npz raises BadZipFile, zlib.error, EOFError ...; whichever it is, the record is of no use.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise RecordError(f"{path} (with {PREDICTIONS}) cannot be read as a record: {reason}") from error
     return record
 
 
 def write_whole(path: Path, write) -> None:
     """Write through a temporary file, so that ``path`` is never half a file, even after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def describe_data(data: FineGrainedData, train: Sequence[Sample], test: Sequence[Sample]) -> dict:

@@ -149,10 +149,12 @@ class _Run:
         batches, images = self._loader(self.split.train, train=True)
         test = self._loader(self.split.test, train=False)[1]
         held_out = self._loader(self.split.held_out, train=False)[1] if self.split.held_out else None
-        predictions = None
+        predictions, bar = None, self._bar(len(batches))
         for epoch in range(len(self.curve), config.epochs):
+            if self._out_of_steps():
+                break
             batches.epoch = epoch
-            entry = self._epoch(epoch, images, len(batches))
+            entry = self._epoch(epoch, images, bar)
             final = epoch + 1 == config.epochs or self._out_of_steps()
             if final or (epoch + 1) % config.evaluate_every == 0:
                 predictions = self._predict(test)
@@ -164,32 +166,39 @@ class _Run:
             self._report(entry)
             if final:
                 break
+        bar.close()
         if predictions is None:  # killed between the last epoch and the record
             predictions = self._predict(test)
         return self._finish(predictions, self.seconds + time.perf_counter() - start)
 
     # ------------------------------------------------------------------ one epoch
 
-    def _epoch(self, epoch: int, images, steps: int) -> dict[str, Any]:
+    def _bar(self, steps: int) -> tqdm:
+        """Progress over the whole run, so that the time left is the run's."""
+        hidden = self.options.quiet or not self.accelerator.is_main_process
+        return tqdm(
+            total=steps * self.config.epochs,
+            initial=steps * len(self.curve),
+            unit="step",
+            leave=False,
+            disable=hidden or None,  # None: shown on a terminal, not in a log
+        )
+
+    def _epoch(self, epoch: int, images, bar: tqdm) -> dict[str, Any]:
         rate = learning_rate(self.config, epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.net.train()
         meter, device = _Meter(), self.accelerator.device
         look_every = 1 if device.type == "cpu" else CHECK_EVERY
-        bar = tqdm(
-            total=steps,
-            desc=f"epoch {epoch + 1}/{self.config.epochs}",
-            leave=False,
-            disable=self.options.quiet or not self.accelerator.is_main_process or None,  # None: off in a log
-        )
+        bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
         for step, (pixels, labels, index) in enumerate(images):
             pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
             # theta and stochastic depth: drawn anew from the seed at each step, so a resumed run repeats them.
             torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step)
             out = self.net(pixels, labels)
             meter.add(out, labels)
-            if step % look_every == 0 or step + 1 == steps:
+            if step % look_every == 0 or step + 1 == len(images):
                 self._require_finite(out.losses, meter, epoch, step, index)
                 bar.set_postfix(meter.line(), refresh=False)
             self.optimiser.zero_grad(set_to_none=True)
@@ -199,7 +208,6 @@ class _Run:
             bar.update()
             if self._out_of_steps():
                 break
-        bar.close()
         return {"epoch": epoch + 1, "lr": rate, **meter.means()}
 
     def _require_finite(
@@ -211,11 +219,11 @@ class _Run:
         values = {k: float(v.detach()) for k, v in terms.items()}
         images = [self.split.train[i].image_id for i in index.tolist()]
         failure = {"epoch": epoch + 1, "step": step + 1, "terms": values, "images": images}
-        if self.accelerator.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(failure, indent=1)
-            write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
-            write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
+        # Whichever process sees it first writes: the others' share of the batch may be sound.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(failure, indent=1)
+        write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
+        write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
         raise NonFiniteError(
             f"the loss term {bad[0]!r} is not finite in epoch {epoch + 1}, step {step + 1} (terms: {values}). "
             f"The state and the batch's images are in {self.folder}/failure.pt and failure.json; the last good "
@@ -249,6 +257,7 @@ class _Run:
             "config": self.config.to_dict(),
             "model": self.bare_net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "scaler": self.accelerator.scaler and self.accelerator.scaler.state_dict(),  # of fp16 only
             "curve": self.curve,
             "steps_done": self.steps_done,
             "seconds": seconds,
@@ -267,6 +276,8 @@ class _Run:
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.bare_net.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.curve, self.seconds = state["curve"], state["seconds"]
         self.steps_done = state["steps_done"]
         self.accelerator.print(f"{self.config.run_id}: going on after epoch {len(self.curve)}")
@@ -299,6 +310,8 @@ class _Run:
             write_whole(self.folder / "model.safetensors", lambda f: f.write(data))
             record.save(self.folder)
             (self.folder / "checkpoint.pt").unlink(missing_ok=True)
+            for left in self.folder.glob(".*.part"):  # of sessions that were killed while they wrote
+                left.unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
         return record
 
@@ -321,7 +334,9 @@ def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
     if torch.cuda.is_available() and options.device != "cpu":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-    return Accelerator(cpu=options.device == "cpu", mixed_precision=config.precision)
+    # Without a GPU this must be said: Accelerator() alone would leave several CPU processes unconnected.
+    on_cpu = options.device == "cpu" or not torch.cuda.is_available()
+    return Accelerator(cpu=on_cpu, mixed_precision=config.precision)
 
 
 def _best(entries: list[dict[str, Any]], chosen_on: str, answer: str) -> dict[str, Any]:

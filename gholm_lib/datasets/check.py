@@ -104,9 +104,7 @@ def _check_images(data: FineGrainedData, progress: bool) -> tuple[list[str], lis
     paths = [sample.path for sample in (*data.train, *data.test)]
     with ThreadPoolExecutor() as pool:
         results: Iterable[str] = pool.map(_image_problem, paths)
-        bar = tqdm(
-            results, total=len(paths), desc=f"open {data.name}", unit="img", disable=not progress
-        )
+        bar = tqdm(results, total=len(paths), desc=f"open {data.name}", unit="img", disable=not progress)
         damaged = [problem for problem in bar if problem]
     return ([] if damaged else [f"all {len(paths)} images open"]), damaged
 
@@ -132,8 +130,7 @@ def list_datasets(root: str | Path | None = None) -> str:
     rows = [header, *(_row(info, folder) for info in DATASETS.values())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     return "\n".join([f"Data root: {folder}", "", lines[0], "-" * len(lines[0]), *lines[1:]])
 

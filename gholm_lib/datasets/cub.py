@@ -96,9 +96,7 @@ def _read_images(folder: Path) -> dict[str, str]:
     return {key: base.safe_id(where, "images", rest[0]) for key, (where, rest) in table.items()}
 
 
-def _read_column(
-    folder: Path, name: str, images: dict[str, str], what: str
-) -> dict[str, tuple[str, int]]:
+def _read_column(folder: Path, name: str, images: dict[str, str], what: str) -> dict[str, tuple[str, int]]:
     table = base.read_table(folder / name, "id value")
     base.require_same_ids(folder / "images.txt", images, folder / name, table)
     return {k: (where, base.parse_ints(where, rest, what)[0]) for k, (where, rest) in table.items()}

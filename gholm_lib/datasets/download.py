@@ -167,9 +167,7 @@ def part_path(folder: Path, archive: Archive) -> Path:
     return folder / f"{archive.filename}.part"
 
 
-def download(
-    archive: Archive, folder: Path, page: str, progress: bool = True, pause: float = 1.0
-) -> Path:
+def download(archive: Archive, folder: Path, page: str, progress: bool = True, pause: float = 1.0) -> Path:
     """Fetch one archive into `folder` with resume, retries and checksum; return its path.
 
     `page` is where a message sends the reader when the server refuses; `pause` is the wait in
@@ -238,9 +236,7 @@ class ResumingDownloader:
         if start and start == version["total"]:
             return  # killed between the last byte and the rename
         try:
-            request = requests.get(
-                url, headers=_headers(start, version), stream=True, timeout=_TIMEOUT
-            )
+            request = requests.get(url, headers=_headers(start, version), stream=True, timeout=_TIMEOUT)
             with request as response:
                 self._refuse_bad_status(url, response)
                 start = self._agreed_start(response, start, version)

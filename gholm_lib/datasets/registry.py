@@ -189,9 +189,7 @@ def _mini(real: DatasetInfo, family: str) -> DatasetInfo:
 
 _FAMILIES = ("birds", "aircraft", "cars", "dogs")
 
-DATASETS: dict[str, DatasetInfo] = {
-    info.name: info for info in (*_REAL, *map(_mini, _REAL, _FAMILIES))
-}
+DATASETS: dict[str, DatasetInfo] = {info.name: info for info in (*_REAL, *map(_mini, _REAL, _FAMILIES))}
 
 
 def data_root(explicit: str | Path | None = None) -> Path:

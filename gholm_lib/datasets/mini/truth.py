@@ -35,6 +35,11 @@ class MiniTruth:
         """All parts' names; part k has code 2 + k in a part map."""
         return tuple(self._about["parts"])
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        return tuple(self._about["classes"])
+
     def traits(self, class_name: str) -> dict[str, str]:
         """Part → variant, for one class."""
         return self._about["classes"][class_name]

@@ -1,0 +1,529 @@
+"""The branches of GHOLM-Net, put together again by hand from the parts tested elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gholm_lib import losses, masking
+from gholm_lib.config import Config, ConfigError
+from gholm_lib.gradcam import gradcam, upsample
+from gholm_lib.model import GHOLMNet
+
+CLASSES = 5
+MINI = "gholm_convnext_mini"
+BACKBONES = [MINI, "mobilenetv2_100", "resnet18"]
+SWITCHES = [
+    {"crop": crop, "sup": sup, "drop": drop}
+    for crop, sup, drop in itertools.product([False, True], repeat=3)
+    if crop or not sup  # sup needs crop
+]
+
+
+def make(backbone: str = MINI, *, seed: int = 0, kwargs: dict | None = None, **settings) -> GHOLMNet:
+    torch.manual_seed(seed)
+    net = GHOLMNet(backbone, CLASSES, False, Config(weights="none", **settings), **(kwargs or {}))
+    with torch.no_grad():  # timm starts ConvNeXt's classifier at .02: maps and logits would all be alike
+        net.backbone.get_classifier().weight.normal_(0, 0.3)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(8))
+
+
+@pytest.fixture(scope="module")
+def labels() -> Tensor:
+    return torch.tensor([0, 3, 3, 1])
+
+
+@contextlib.contextmanager
+def calls_of(backbone: nn.Module, name: str = "forward_features"):
+    """Batch sizes of the calls of one method."""
+    sizes, plain = [], getattr(backbone, name)
+
+    def counted(x, *args, **kwargs):
+        sizes.append(len(x))
+        return plain(x, *args, **kwargs)
+
+    setattr(backbone, name, counted)
+    try:
+        yield sizes
+    finally:
+        delattr(backbone, name)
+
+
+# ---------------------------------------------------------------------- branches
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda s: "+".join(["raw", *(k for k in s if s[k])]))
+def test_the_switches_give_exactly_the_right_terms(switches, images, labels):
+    net = make(**switches)
+    out = net(images, labels)
+    assert set(out.losses) == {"raw", "total"} | {name for name, on in switches.items() if on}
+    assert (out.crop_logits is not None) == switches["crop"]
+    assert (out.drop_logits is not None) == switches["drop"]
+    assert (out.heat is not None) == (switches["crop"] or switches["drop"])
+    assert (out.crop_boxes is not None) == (switches["crop"] or switches["drop"])
+    assert (out.drop_mask is not None) == switches["drop"]
+    total = out.losses["raw"] + (out.losses["crop"] if switches["crop"] else 0)
+    total = total + (0.2 * out.losses["drop"] if switches["drop"] else 0)
+    total = total + (out.losses["sup"] if switches["sup"] else 0)
+    torch.testing.assert_close(out.losses["total"], total)
+    for name, logits in [("raw", out.raw_logits), ("crop", out.crop_logits), ("drop", out.drop_logits)]:
+        if name in out.losses:
+            assert logits.shape == (4, CLASSES)
+            torch.testing.assert_close(out.losses[name], F.cross_entropy(logits, labels))
+    assert all(value.ndim == 0 and value.requires_grad for value in out.losses.values())
+
+
+def test_gamma_and_the_weight_of_sup(images, labels):
+    terms = make(gamma=0.5, sup_weight=3.0)(images, labels).losses
+    expected = terms["raw"] + terms["crop"] + 0.5 * terms["drop"] + 3 * terms["sup"]
+    torch.testing.assert_close(terms["total"], expected)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_branches_step_by_step(backbone, images, labels):
+    """Everything that forward does, written out with the library's parts, one image at a time."""
+    net = make(backbone, theta_low=1.3, theta_high=1.3)  # a fixed theta, so nothing is random
+    out = net(images, labels)
+    body = net.backbone
+    for i, image in enumerate(images.split(1)):
+        features = body.forward_features(image)
+        raw = body.forward_head(features)
+        heat = upsample(gradcam(body.forward_head, features), 64)
+        box = masking.largest_component_boxes(masking.threshold(heat, 1.7), 8)
+        x0, y0, x1, y1 = box[0].tolist()
+        piece = F.interpolate(image[:, :, y0:y1, x0:x1], (64, 64), mode="bilinear", align_corners=False)
+        erased = image * (heat <= 1.3 * heat.mean())
+        torch.testing.assert_close(out.raw_logits[i], raw[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(out.heat[i], heat[0], rtol=1e-4, atol=1e-5 * heat.max().item())
+        assert torch.equal(out.crop_boxes[i], box[0])
+        assert torch.equal(out.drop_mask[i], (erased != image).any(1)[0])
+        torch.testing.assert_close(out.crop_logits[i], body(piece)[0], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(out.drop_logits[i], body(erased)[0], rtol=1e-4, atol=1e-4)
+    z, all_labels = torch.cat([out.raw_logits, out.crop_logits]), labels.repeat(2)
+    torch.testing.assert_close(out.losses["sup"], losses.supcon_loss(z, all_labels))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_crop_and_drop_in_one_batch_are_the_two_run_apart(backbone, images, labels):
+    settings = {"theta_low": 1.3, "theta_high": 1.3, "sup": False}
+    both = make(backbone, **settings)(images, labels)
+    crop = make(backbone, drop=False, **settings)(images, labels)
+    drop = make(backbone, crop=False, **settings)(images, labels)
+    torch.testing.assert_close(both.crop_logits, crop.crop_logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both.drop_logits, drop.drop_logits, rtol=1e-4, atol=1e-5)
+    assert torch.equal(both.crop_boxes, crop.crop_boxes)
+    assert torch.equal(both.drop_mask, drop.drop_mask)
+    assert not torch.allclose(both.crop_logits, both.drop_logits, atol=1e-3)
+
+
+def test_without_labels_there_are_no_losses(images, labels):
+    net = make(theta_low=1.5, theta_high=1.5)
+    out, with_labels = net(images), net(images, labels)
+    assert out.losses is None
+    for name in ("raw_logits", "crop_logits", "drop_logits", "heat", "crop_boxes", "drop_mask"):
+        assert torch.equal(getattr(out, name), getattr(with_labels, name))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_predict_gives_raw_and_crop_and_their_sum_is_the_answer(backbone, images):
+    net = make(backbone)
+    raw, crop = net.predict(images)
+    out = net.attend(images)
+    assert torch.equal(raw, out.raw_logits)
+    assert torch.equal(crop, out.crop_logits)
+    assert torch.equal(out.logits, raw + crop)
+    assert out.drop_logits is None  # Drop is training only
+    assert out.drop_mask is None
+    assert not raw.requires_grad
+    with torch.no_grad():
+        trained = net(images)
+    torch.testing.assert_close(trained.raw_logits, raw)
+    torch.testing.assert_close(trained.crop_logits, crop)
+    # the answer does not depend on the branches that were trained
+    alone = make(backbone, crop=False, sup=False, drop=False).predict(images)
+    torch.testing.assert_close(alone, (raw, crop))
+    assert torch.equal(make(backbone, crop=False, sup=False, drop=False)(images).logits, raw)
+
+
+def test_the_map_of_a_prediction_is_of_the_predicted_class_even_if_training_took_labels(images):
+    a, b = make(cam_class="predicted"), make(cam_class="label")
+    assert torch.equal(a.attend(images).heat, b.attend(images).heat)
+
+
+def test_the_class_of_the_map(images, labels):
+    net = make(cam_class="label", sup=False, drop=False)
+    with torch.no_grad():
+        expected = gradcam(net.head, net.backbone.forward_features(images), labels)
+    torch.testing.assert_close(net(images, labels).heat, upsample(expected, 64))
+    assert (net(images).raw_logits.argmax(1) != labels).any()
+    assert not torch.allclose(net(images, labels).heat, make(sup=False, drop=False)(images, labels).heat)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("cast", [False, True], ids=["float32", "bf16"])
+def test_prediction_in_inference_mode_and_under_autocast(backbone, mode, cast, images):
+    net = make(backbone)
+    expected = net.predict(images)[0]
+    with mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=cast):
+        raw, crop = net.predict(images)
+        heat = net.heatmap(images)
+        assert net(images).logits.shape == (4, CLASSES)
+    assert heat.dtype == torch.float32
+    assert torch.isfinite(crop.float()).all()
+    scale = expected.abs().max()
+    assert (raw.float() - expected).abs().max() <= scale * (0.05 if cast else 1e-5)
+
+
+# ---------------------------------------------------------------------- one forward for the map
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_full_step_runs_the_backbone_twice(backbone, training, images, labels):
+    """Raw, then Crop and Drop together: 4 and 8 images. GradCAM adds no run."""
+    net = make(backbone).train(training)
+    with calls_of(net.backbone) as sizes:
+        net(images, labels).losses["total"].backward()
+    assert sizes == [4, 8]
+    with calls_of(net.backbone) as sizes:
+        net.predict(images)
+    assert sizes == [4, 4]
+    with calls_of(net.backbone) as sizes:
+        net.heatmap(images)
+    assert sizes == [4]
+
+
+@pytest.mark.parametrize("layer", ["depthwise", "norm"])
+def test_the_other_taps_run_the_backbone_no_more_often(layer, images, labels):
+    net = make(cam_layer=layer)
+    with calls_of(net.backbone) as sizes:
+        net(images, labels)
+    assert sizes == [4, 8]
+
+
+def test_raw_alone_runs_once_and_draws_no_map(images, labels):
+    net = make(crop=False, sup=False, drop=False)
+    with calls_of(net.backbone) as sizes, calls_of(net.backbone, "forward_head") as heads:
+        out = net(images, labels)
+    assert (sizes, heads) == ([4], [4])
+    assert out.attention is None
+    assert out.heat is None
+
+
+# ---------------------------------------------------------------------- gradients
+
+
+def term_gradient(net: GHOLMNet, images: Tensor, labels: Tensor, term: str) -> Tensor:
+    net.zero_grad()
+    net(images, labels).losses[term].backward()
+    first = next(net.backbone.parameters())
+    return torch.zeros_like(first) if first.grad is None else first.grad.clone()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_branch_reaches_the_first_layer(backbone, images, labels):
+    net = make(backbone, theta_low=1.5, theta_high=1.5)
+    gradients = {t: term_gradient(net, images, labels, t) for t in ("raw", "crop", "drop", "sup", "total")}
+    assert all(torch.isfinite(g).all() and g.abs().max() > 0 for g in gradients.values())
+    summed = gradients["raw"] + gradients["crop"] + 0.2 * gradients["drop"] + gradients["sup"]
+    torch.testing.assert_close(gradients["total"], summed, rtol=1e-3, atol=1e-4 * summed.abs().max().item())
+    assert not torch.allclose(gradients["raw"], gradients["crop"])
+
+
+def test_no_gradient_flows_through_box_or_map(images):
+    net = make(sup=False)
+    out = net(images.clone().requires_grad_())
+    assert not out.heat.requires_grad
+    assert not out.crop_boxes.is_floating_point()
+    assert not out.drop_mask.is_floating_point()
+
+
+def test_a_few_steps_lower_the_loss(images, labels):
+    net = make(theta_low=1.5, theta_high=1.5).train()
+    nn.init.normal_(net.backbone.get_classifier().weight, std=0.02)
+    optimiser, history = torch.optim.SGD(net.parameters(), lr=0.005, momentum=0.9), []
+    for _ in range(8):
+        optimiser.zero_grad()
+        loss = net(images, labels).losses["total"]
+        loss.backward()
+        optimiser.step()
+        history.append(loss.item())
+    assert history[-1] < history[0] - 0.5
+
+
+# ---------------------------------------------------------------------- z of eq. (11)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_readings_of_z(backbone, images, labels):
+    values = {}
+    for reading in ("logits", "features", "projection"):
+        net = make(backbone, z=reading, theta_low=1.5, theta_high=1.5)
+        out = net(images, labels)
+        crops = masking.crop(images, out.crop_boxes, 64)
+        pooled = [
+            net.backbone.forward_head(net.backbone.forward_features(x), pre_logits=True)
+            for x in (images, crops)
+        ]
+        width = net.backbone.get_classifier().in_features
+        assert pooled[0].shape == (4, width)
+        if reading == "logits":
+            z = torch.cat([out.raw_logits, out.crop_logits])
+            assert net.projection is None
+        else:
+            z = torch.cat(pooled)
+            if reading == "projection":
+                first, _, last = net.projection
+                assert (first.in_features, first.out_features) == (width, width)
+                assert (last.in_features, last.out_features) == (width, 128)
+                z = net.projection(z)
+        expected = losses.supcon_loss(z, labels.repeat(2), 0.7, "negatives", True, "mean")
+        torch.testing.assert_close(out.losses["sup"], expected, rtol=1e-4, atol=1e-4)
+        values[reading] = out.losses["sup"].item()
+        gradient = term_gradient(net, images, labels, "sup")
+        assert gradient.abs().max() > 0
+        assert net.projection is None or net.projection[0].weight.grad.abs().max() > 0
+    assert len({round(v, 4) for v in values.values()}) == 3
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [{"tau": 0.07}, {"denominator": "all"}, {"normalize": False}, {"reduction": "sum"}],
+    ids=lambda r: next(iter(r)),
+)
+def test_the_readings_of_the_loss_reach_it(reading, images, labels):
+    out = make(**reading)(images, labels)
+    names = {"tau": "temperature"}
+    arguments = {names.get(k, k): v for k, v in reading.items()}
+    z = torch.cat([out.raw_logits, out.crop_logits])
+    expected = losses.supcon_loss(z, labels.repeat(2), **arguments)
+    torch.testing.assert_close(out.losses["sup"], expected)
+    assert not torch.isclose(expected, losses.supcon_loss(z, labels.repeat(2)))
+
+
+def test_drop_takes_no_part_in_the_contrast(images, labels):
+    settings = {"theta_low": 1.5, "theta_high": 1.5}
+    with_drop = make(**settings)(images, labels).losses["sup"]
+    torch.testing.assert_close(with_drop, make(drop=False, **settings)(images, labels).losses["sup"])
+
+
+# ---------------------------------------------------------------------- theta, fill and seeds
+
+
+@pytest.mark.parametrize("per", ["image", "batch"])
+def test_theta_lies_in_its_range(per):
+    net = make(theta_per=per)
+    drawn = torch.stack([net._theta(torch.empty(6, 3, 1, 1)) for _ in range(200)])
+    assert drawn.shape == (200, 6)
+    assert drawn.min() >= 1
+    assert drawn.max() < 2
+    assert drawn.min() < 1.02
+    assert drawn.max() > 1.98
+    assert drawn.mean() == pytest.approx(1.5, abs=0.05)
+    one_value = (drawn == drawn[:, :1]).all()
+    assert one_value == (per == "batch")
+
+
+@pytest.mark.parametrize("per", ["image", "batch"])
+def test_the_mask_is_heat_above_theta_times_its_mean(per, images, labels, monkeypatch):
+    drawn = torch.tensor([0.1, 0.9, 0.4, 0.6])
+
+    def rand(count, **_):
+        assert count == (4 if per == "image" else 1)
+        return drawn[:count]
+
+    monkeypatch.setattr(torch, "rand", rand)
+    out = make(theta_per=per, theta_low=0.5, theta_high=2.5)(images, labels)
+    thetas = 0.5 + 2 * (drawn if per == "image" else drawn[:1].repeat(4))
+    for heat, theta, mask in zip(out.heat.numpy(), thetas.tolist(), out.drop_mask.numpy(), strict=True):
+        bound = theta * heat.astype("float64").mean()
+        certain = abs(heat - bound) > 1e-5 * heat.max()
+        assert ((heat > bound) == mask)[certain].all()
+    assert out.drop_mask.any()
+    assert not out.drop_mask.all()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_same_seed_gives_the_same_output(backbone, images, labels):
+    runs = []
+    for seed in (5, 5, 6):
+        net = make(backbone, kwargs={"drop_rate": 0.2}).train()
+        torch.manual_seed(seed)
+        out = net(images, labels)
+        runs.append((out.raw_logits, out.drop_mask, out.losses["total"].detach()))
+    assert all(torch.equal(a, b) for a, b in zip(runs[0], runs[1], strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(runs[0], runs[2], strict=True))
+
+
+@pytest.mark.parametrize("fill", ["black", "channel_mean"])
+def test_the_fill_and_the_colours_of_the_config_reach_the_erasure(fill, images):
+    colours = {"image_mean": (0.1, 0.2, 0.3), "image_std": (0.5, 0.4, 0.25)}
+    net = make(fill=fill, crop=False, sup=False, theta_low=1.2, theta_high=1.2, **colours)
+    out = net(images)
+    paint = {
+        "black": -torch.tensor([0.2, 0.5, 1.2]).view(1, 3, 1, 1),
+        "channel_mean": images.mean((2, 3), keepdim=True),
+    }
+    erased = torch.where(out.drop_mask[:, None], paint[fill], images)
+    torch.testing.assert_close(out.drop_logits, net.backbone(erased), rtol=1e-4, atol=1e-4)
+
+
+# ---------------------------------------------------------------------- boxes and fall-backs
+
+
+def test_an_all_zero_map_gives_the_whole_image_and_is_counted(images, labels):
+    """A classifier of zeros has no gradient, so no image has a map."""
+    net = make()
+    nn.init.zeros_(net.backbone.get_classifier().weight)
+    for out in (net(images, labels), net.attend(images)):
+        assert (out.heat == 0).all()
+        assert out.crop_boxes.tolist() == [[0, 0, 64, 64]] * 4
+        assert out.attention.fallback.tolist() == [True] * 4
+        assert out.attention.box_area.tolist() == [1.0] * 4
+        torch.testing.assert_close(out.crop_logits, out.raw_logits, rtol=1e-3, atol=1e-4)
+    out = net(images, labels)
+    assert not out.drop_mask.any()  # nothing is erased either
+    assert torch.isfinite(out.losses["total"])
+    out.losses["total"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
+
+
+def test_one_empty_map_in_a_batch_is_counted_alone(images):
+    """ResNet's map of a class whose weights are all negative is zero; the other classes keep theirs."""
+    net = make("resnet18", cam_class="label", sup=False, mu=1.01)
+    with torch.no_grad():
+        net.backbone.fc.weight[0] = -1.0
+        net.backbone.fc.weight[1] = 1.0
+    out = net(images, torch.tensor([1, 0, 1, 1]))
+    assert out.attention.fallback.tolist() == [False, True, False, False]
+    assert out.crop_boxes[1].tolist() == [0, 0, 64, 64]
+    assert out.attention.box_area[1] == 1
+    assert (out.attention.box_area[[0, 2, 3]] < 1).all()
+
+
+def test_box_area_is_a_share_of_the_image(images):
+    out = make(crop_min_size=0.5, crop_square=True).attend(images)
+    x0, y0, x1, y1 = out.crop_boxes.T
+    torch.testing.assert_close(out.attention.box_area, (x1 - x0) * (y1 - y0) / 64**2)
+    assert (out.attention.box_area >= 0.25).all()
+    assert torch.equal(x1 - x0, y1 - y0)
+
+
+def test_the_readings_of_the_box_reach_it(images):
+    plain = make().attend(images)
+    padded = make(crop_padding=0.2).attend(images)
+    expected = masking.adjust_boxes(plain.crop_boxes, (64, 64), padding=0.2)
+    assert torch.equal(padded.crop_boxes, expected)
+    mask = masking.threshold(plain.heat, 1.1)
+    for connectivity in ("4", "8"):
+        out = make(mu=1.1, connectivity=connectivity).attend(images)
+        assert torch.equal(out.crop_boxes, masking.largest_component_boxes(mask, int(connectivity)))
+
+
+# ---------------------------------------------------------------------- backbones, modes, formats
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("size", [(64, 96), (80, 48)])
+def test_the_heatmap_of_an_image_that_is_not_square(backbone, size):
+    net = make(backbone)
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    heat = net.heatmap(images, torch.tensor([1, 4]))
+    assert heat.shape == (2, *size)
+    assert (heat >= 0).all()
+    cam = gradcam(net.head, net.backbone.forward_features(images), torch.tensor([1, 4]))
+    assert cam.shape[1] != cam.shape[2]
+    torch.testing.assert_close(heat, upsample(cam, size))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_channels_last_makes_no_difference(backbone, images):
+    settings = {"theta_low": 1.5, "theta_high": 1.5}
+    last = make(backbone, channels_last=True, **settings)
+    last.to(memory_format=torch.channels_last)
+    first = make(backbone, channels_last=False, **settings)
+    with torch.no_grad():
+        a, b = last(images), first(images)
+    assert torch.equal(a.crop_boxes, b.crop_boxes)
+    for name in ("raw_logits", "crop_logits", "drop_logits", "heat"):
+        x, y = getattr(a, name), getattr(b, name)
+        assert (x - y).abs().max() <= 1e-5 * max(1.0, y.abs().max().item())
+
+
+def norms(net: nn.Module) -> list[nn.BatchNorm2d]:
+    return [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv2_100", "resnet18"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_freeze_batchnorm_keeps_the_running_statistics(backbone, frozen, images, labels):
+    torch.manual_seed(0)
+    net = GHOLMNet(backbone, CLASSES, False, Config(weights="none", freeze_batchnorm=frozen))
+    assert all(m.training == (not frozen) for m in norms(net))  # from the start, before train()
+    for _ in range(2):
+        net.eval().train()
+        before = copy.deepcopy(dict(net.named_buffers()))
+        net(images, labels).losses["total"].backward()
+        kept = all(torch.equal(v, before[k]) for k, v in net.named_buffers())
+        assert kept == frozen
+        assert all(m.training == (not frozen) for m in norms(net))
+    assert net.training
+    assert norms(net)[0].weight.grad is not None  # scale and shift still learn
+
+
+def test_evaluation_moves_no_statistics_and_no_random_state(images):
+    net = make("mobilenetv2_100", kwargs={"drop_rate": 0.3})
+    state, random = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    net.predict(images)
+    net.heatmap(images)
+    assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not any(m.training for m in net.modules())
+
+
+@pytest.mark.parametrize("layer", ["depthwise", "norm"])
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv2_100"])
+def test_the_other_layers_need_a_convnext(backbone, layer):
+    with pytest.raises(ConfigError, match=f'cam_layer="{layer}" needs a timm ConvNeXt.*"features"'):
+        make(backbone, cam_layer=layer)
+
+
+@pytest.mark.parametrize("layer", ["depthwise", "norm"])
+def test_the_other_layers_train(layer, images, labels):
+    net = make(cam_layer=layer, kwargs={"drop_path_rate": 0.1, "drop_rate": 0.1}).train()
+    net(images, labels).losses["total"].backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_from_config_builds_what_the_config_says():
+    config = Config(weights="none", drop_path=0.2, z="projection")
+    net = GHOLMNet.from_config(config, 7)
+    assert net.config is config
+    assert net.backbone.get_classifier().out_features == 7
+    assert net.backbone.stages[-1].blocks[-1].drop_path.drop_prob == pytest.approx(0.2)
+    assert net.projection is not None
+    options = ("output_stride=16", "global_pool=max")
+    config = Config(weights="none", backbone="resnet18", backbone_options=options)
+    plain = GHOLMNet.from_config(config, 7)
+    assert type(plain.backbone).__name__ == "ResNet"
+    assert plain.backbone.forward_features(torch.zeros(2, 3, 64, 64)).shape[2:] == (4, 4)
+    assert plain.backbone.global_pool.pool_type == "max"
+    assert GHOLMNet(MINI, 3).config == Config()
+
+
+def test_a_batch_of_one_works(images, labels):
+    out = make()(images[:1], labels[:1])
+    assert out.losses["sup"] == 0  # an image and its own crop have no negatives
+    assert torch.isfinite(out.losses["total"])
