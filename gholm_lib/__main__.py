@@ -24,6 +24,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   data get NAME          download a set, or draw the mini sets: gholm data get mini
   train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
+  results [FOLDER]       table of finished runs (default: the kept records, data/records)
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
 """
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "data": _data,
         "train": _train,
         "evaluate": _evaluate,
+        "results": _results,
         "pretrain": _pretrain,
         "notebooks": _notebooks,
     }
@@ -172,6 +174,20 @@ def _evaluate(args: list[str]) -> None:
     tyro.cli(evaluate, args=args, prog="gholm evaluate")
 
 
+def _results(args: list[str]) -> None:
+    from gholm_lib.tables import load_records, records_folder, results_table
+
+    def results(folder: tyro.conf.Positional[Path | None] = None) -> None:
+        """Markdown table of the finished runs below a folder.
+
+        Args:
+            folder: Folder of runs (default: data/records).
+        """
+        print(results_table(load_records(folder or records_folder())))
+
+    tyro.cli(results, args=args, prog="gholm results")
+
+
 def _pretrain(args: list[str]) -> None:
     from gholm_lib.pretrain import pretrain
 
@@ -181,7 +197,7 @@ def _pretrain(args: list[str]) -> None:
 def _data(args: list[str]) -> int:
     from gholm_lib.datasets.check import check_dataset, list_datasets
     from gholm_lib.datasets.download import get_dataset
-    from gholm_lib.datasets.mini import FAMILY_NAMES
+    from gholm_lib.datasets.mini.write import draw_all
     from gholm_lib.datasets.registry import DATASETS, data_root
 
     @dataclass(frozen=True)
@@ -226,11 +242,13 @@ def _data(args: list[str]) -> int:
         report = check_dataset(command.name, root, images=command.images)
         print(report)
         return 0 if report.ok else 1
-    names = FAMILY_NAMES if command.name == "mini" else (command.name,)
-    if names == (command.name,) and command.name not in DATASETS:
+    if command.name == "mini":
+        folders = draw_all(root)
+        print(f"The mini sets are in {root}: {', '.join(f.name for f in folders)}.")
+    elif command.name in DATASETS:
+        get_dataset(command.name, root)
+    else:
         raise ValueError(f"no data set {command.name!r}; there are mini, {', '.join(DATASETS)}")
-    for name in names:
-        get_dataset(name, root)
     return 0
 
 

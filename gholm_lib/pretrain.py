@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from itertools import accumulate
 from pathlib import Path
@@ -27,6 +26,7 @@ from tqdm.auto import tqdm
 from gholm_lib import masking
 from gholm_lib.backbone import MINI, create_backbone, packaged_weights
 from gholm_lib.datasets.mini import FAMILY_NAMES, get_family
+from gholm_lib.datasets.mini.write import worker_pool
 from gholm_lib.records import describe_environment, write_whole
 
 NO_LABEL = -100  # cross_entropy's ignore_index: a part that the pictured object does not have
@@ -83,7 +83,7 @@ def part_columns() -> list[tuple[str, str, int]]:
 def draw(count: int, start: int, settings: PretrainSettings, desc: str) -> Drawn:
     """Pictures number ``start`` to ``start + count`` of the pretraining stream."""
     numbers = range(start, start + count)
-    with ProcessPoolExecutor() as pool:
+    with worker_pool() as pool:
         results = pool.map(_draw_one, numbers, [settings] * count, chunksize=50)
         pairs = list(tqdm(results, total=count, desc=desc, unit="img", disable=None))
     images, labels, points = zip(*pairs, strict=True)
@@ -116,33 +116,40 @@ class PartNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.sizes = [variants for _, _, variants in part_columns()]
-        self.starts = list(accumulate([0, *self.sizes[:-1]]))
+        self.starts = torch.tensor(list(accumulate([0, *self.sizes[:-1]])))
         self.backbone = create_backbone(MINI, sum(self.sizes), "none")
+        self.detector = nn.Conv2d(self.backbone.num_features, sum(self.sizes), 1)
+        nn.init.constant_(self.detector.bias, -4.0)  # a part is rarely in a given cell
 
-    def forward(self, images: Tensor, points: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        """What the classifiers say of the whole picture and at each part's place.
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, s, s) → logits of the whole picture (B, V) and of every place (B, V, h, w)."""
+        features = self.backbone.forward_features(images)
+        return self.backbone.forward_head(features), self.detector(features)
 
-        images (B, 3, s, s), points (B, P, 2) in 0..1 → P tensors (B, variants), and (B, P, all variants)
+    def loss(self, images: Tensor, labels: Tensor, points: Tensor) -> dict[str, Tensor]:
+        """Two terms, each a mean over the labelled parts; images (B, 3, s, s), labels (B, P), points (B, P, 2).
+
+        "whole"  cross-entropy of each part's variant from the pooled features
+        "place"  detection: a variant's own channel is to answer at its part's place, and nowhere else. From the
+                 whole picture alone, a part of one percent of the pixels gives too weak a signal to start from.
         """
-        features = self.backbone.forward_features(images)  # (B, C, h, w)
-        whole = self.backbone.forward_head(features).split(self.sizes, dim=1)
-        grid = 2 * points[:, :, None] - 1  # (B, P, 1, 2)
-        local = F.grid_sample(features, grid, padding_mode="border", align_corners=False)  # (B, C, P, 1)
-        head = self.backbone.head
-        return whole, head.fc(head.norm(local).squeeze(-1).transpose(1, 2))
+        whole, places = self(images)
+        count = (labels != NO_LABEL).sum().clamp(min=1)
+        pairs = zip(whole.split(self.sizes, dim=1), labels.unbind(1), strict=True)
+        total = sum(F.cross_entropy(y, t, ignore_index=NO_LABEL, reduction="sum") for y, t in pairs)
+        return {"whole": total / count, "place": self._detection(places, labels, points) / count}
 
-    def loss(self, images: Tensor, labels: Tensor, points: Tensor) -> Tensor:
-        """Mean cross-entropy over the labelled parts, from the whole picture and at the part's place.
-
-        From the whole picture alone a part of one percent of the pixels gives too weak a signal to start from.
-        """
-        whole, local = self(images, points)
-        total = torch.zeros(())
-        for k, (first, size) in enumerate(zip(self.starts, self.sizes, strict=True)):
-            said = torch.cat([whole[k], local[:, k, first : first + size]])
-            target = labels[:, k].repeat(2)
-            total = total + F.cross_entropy(said, target, ignore_index=NO_LABEL, reduction="sum")
-        return total / (labels != NO_LABEL).sum().clamp(min=1) / 2
+    def _detection(self, places: Tensor, labels: Tensor, points: Tensor) -> Tensor:
+        """Focal loss (Lin et al., 2017, gamma 2) of (B, V, h, w) against the cells in which the parts lie."""
+        h, w = places.shape[-2:]
+        target = torch.zeros_like(places)
+        image, part = (labels != NO_LABEL).nonzero(as_tuple=True)
+        channel = self.starts[part] + labels[image, part]
+        x = (points[image, part, 0] * w).long().clamp(0, w - 1)
+        y = (points[image, part, 1] * h).long().clamp(0, h - 1)
+        target[image, channel, y, x] = 1
+        loss = F.binary_cross_entropy_with_logits(places, target, reduction="none")
+        return (loss * (1 - torch.exp(-loss)) ** 2).sum()
 
 
 def augmented(
@@ -235,7 +242,8 @@ def _epoch(net, optimiser, drawn: Drawn, settings, epoch: int, generator) -> flo
     for step, index in enumerate(tqdm(order, desc=f"epoch {epoch + 1}", leave=False, disable=None)):
         for group in optimiser.param_groups:
             group["lr"] = _rate(settings, epoch + step / len(order))
-        loss = net.loss(*augmented(drawn, index, settings, generator))
+        terms = net.loss(*augmented(drawn, index, settings, generator))
+        loss = terms["whole"] + terms["place"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

@@ -208,7 +208,7 @@ class _Run:
             bar.update()
             if self._out_of_steps():
                 break
-        return {"epoch": epoch + 1, "lr": rate, **meter.means()}
+        return {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
 
     def _require_finite(
         self, terms: dict[str, Tensor], meter: _Meter, epoch: int, step: int, index: Tensor
@@ -364,14 +364,20 @@ class _Meter:
             self.fallbacks += int(out.attention.fallback.sum())  # already on the host
             self.area = self.area + out.attention.box_area.double().sum()
 
-    def means(self) -> dict[str, Any]:
+    def means(self, accelerator: Accelerator | None = None) -> dict[str, Any]:
+        """Over the images of this process; with an ``accelerator``, over those of all processes."""
+        sums = (*self.sums.values(), self.steps, self.images, self.correct, self.fallbacks, self.area)
+        totals = torch.tensor([float(v) for v in sums], dtype=torch.float64)
+        if accelerator is not None:
+            totals = accelerator.reduce(totals.to(accelerator.device))
+        *terms, steps, images, correct, fallbacks, area = totals.tolist()
         result = {
-            "losses": {k: float(v) / self.steps for k, v in self.sums.items()},
-            "train_accuracy": 100 * float(self.correct) / self.images,
+            "losses": {k: v / steps for k, v in zip(self.sums, terms, strict=True)},
+            "train_accuracy": 100 * correct / images,
         }
         if isinstance(self.area, Tensor):
-            result["fallback_share"] = self.fallbacks / self.images
-            result["box_area"] = float(self.area) / self.images
+            result["fallback_share"] = fallbacks / images
+            result["box_area"] = area / images
         return result
 
     def line(self) -> dict[str, str]:

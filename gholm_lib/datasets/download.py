@@ -65,11 +65,11 @@ def get_dataset(name: str, root: str | Path | None = None, progress: bool = True
 def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
     """`get_dataset` for a description that need not be registered."""
     folder = root / info.folder
+    if info.is_mini:
+        return _draw(info, folder, progress)
     problems = _problems(info, folder)
     if not problems:
         print(f"{info.title} is complete in {folder}: nothing to do.")
-    elif info.is_mini:
-        _draw(info, folder)
     elif not info.archives:
         raise DataError(_CARS_BY_HAND.format(folder=folder))
     else:
@@ -79,10 +79,13 @@ def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
     return folder
 
 
-def _draw(info: DatasetInfo, folder: Path) -> None:
+def _draw(info: DatasetInfo, folder: Path, progress: bool) -> Path:
+    """Unlike `_problems`, drawing also knows whether part masks lack or another version drew the set."""
     from gholm_lib.datasets.mini.write import draw_family
 
-    draw_family(info.name, folder)
+    if not draw_family(info.name, folder, progress):
+        print(f"{info.title} is complete in {folder}: nothing to do.")
+    return folder
 
 
 def _problems(info: DatasetInfo, folder: Path) -> list[str]:

@@ -539,15 +539,16 @@ def test_cars_say_where_people_get_them(tmp_path):
 
 
 def test_mini_set_is_drawn_into_its_folder(layouts, tmp_path, monkeypatch):
-    drawing = SimpleNamespace(draw_family=lambda name, folder: layouts.cars(folder))
+    drawing = SimpleNamespace(draw_family=lambda name, folder, progress: layouts.cars(folder))
     monkeypatch.setitem(sys.modules, "gholm_lib.datasets.mini.write", drawing)
     folder = get_dataset("mini_cars", tmp_path)
     assert folder == tmp_path / "mini_cars"
     assert (folder / "devkit/cars_meta.mat").exists()
 
 
-def test_complete_mini_set_is_not_drawn_again(layouts, tmp_path, capsys):
-    layouts.cars(tmp_path / "mini_cars")
+def test_complete_mini_set_is_not_drawn_again(tmp_path, monkeypatch, capsys):
+    drawing = SimpleNamespace(draw_family=lambda name, folder, progress: False)
+    monkeypatch.setitem(sys.modules, "gholm_lib.datasets.mini.write", drawing)
     assert get_dataset("mini_cars", tmp_path) == tmp_path / "mini_cars"
     assert "nothing to do" in capsys.readouterr().out
 

@@ -7,6 +7,7 @@ a temporary folder and renamed at the end, so half a set is never mistaken for a
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ import numpy as np
 import scipy.io
 from tqdm.auto import tqdm
 
+from gholm_lib.datasets.base import missing_images
+from gholm_lib.datasets.check import try_read
 from gholm_lib.datasets.mini import FAMILY_NAMES, get_family
 from gholm_lib.datasets.mini.family import Family
 from gholm_lib.datasets.mini.scene import SIZE, GroundTruth
@@ -59,8 +62,13 @@ class Drawn:
 def draw_all(root: Path, progress: bool = True) -> list[Path]:
     """Draw every mini set that is missing under the data root; returns their folders."""
     folders = [Path(root) / DATASETS[name].folder for name in FAMILY_NAMES]
-    for name, folder in zip(FAMILY_NAMES, folders, strict=True):
-        draw_family(name, folder, progress)
+    missing = [
+        (n, f) for n, f in zip(FAMILY_NAMES, folders, strict=True) if not is_complete(get_family(n), f)
+    ]
+    if missing:
+        with worker_pool() as pool:
+            for name, folder in missing:
+                _draw_set(get_family(name), folder, progress, pool)
     return folders
 
 
@@ -69,27 +77,40 @@ def draw_family(name: str, folder: Path, progress: bool = True) -> bool:
     family, folder = get_family(name), Path(folder)
     if is_complete(family, folder):
         return False
+    with worker_pool() as pool:
+        _draw_set(family, folder, progress, pool)
+    return True
+
+
+def worker_pool() -> ProcessPoolExecutor:
+    """Processes that draw. Spawned, not forked: a fork of a process in which PyTorch has run can hang."""
+    return ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))
+
+
+def _draw_set(family: Family, folder: Path, progress: bool, pool: ProcessPoolExecutor) -> None:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        drawn = _draw_pictures(family, temporary, progress)
-        _LAYOUTS[name].write_lists(temporary, family, drawn)
+        drawn = _draw_pictures(family, temporary, progress, pool)
+        _LAYOUTS[family.name].write_lists(temporary, family, drawn)
         _write_truth(temporary, family, drawn)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return True
 
 
 def is_complete(family: Family, folder: Path) -> bool:
     """Whether the set in ``folder`` is whole and what this version draws."""
     try:
         about = json.loads((folder / FOLDER / "truth.json").read_text())
-        return about["version"] == VERSION and all((folder / i).is_file() for i in about["images"])
+        maps = [f"{FOLDER}/part_maps/{i}.png" for i in about["images"]]
+        if about["version"] != VERSION or missing_images(folder, [*about["images"], *maps]):
+            return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
+    return try_read(DATASETS[family.name], folder)[0] is not None
 
 
 def picture_seed(family: str, label: int, number: int) -> list[int]:
@@ -97,7 +118,7 @@ def picture_seed(family: str, label: int, number: int) -> list[int]:
     return [SEED, FAMILY_NAMES.index(family), label, number]
 
 
-def _draw_pictures(family: Family, folder: Path, progress: bool) -> list[Drawn]:
+def _draw_pictures(family: Family, folder: Path, progress: bool, pool: ProcessPoolExecutor) -> list[Drawn]:
     pictures = [
         Picture(family.name, name, label, n, _LAYOUTS[family.name].path(name, label, n))
         for label, name in enumerate(family.classes)
@@ -106,10 +127,9 @@ def _draw_pictures(family: Family, folder: Path, progress: bool) -> list[Drawn]:
     for parent in sorted({(folder / p.path).parent for p in pictures}):
         parent.mkdir(parents=True)
         (folder / FOLDER / "part_maps" / parent.relative_to(folder)).mkdir(parents=True)
-    with ProcessPoolExecutor() as pool:
-        truths = pool.map(_draw_one, pictures, [folder] * len(pictures), chunksize=20)
-        bar = tqdm(truths, total=len(pictures), desc=family.name, unit="img", disable=not progress or None)
-        return [Drawn(p, t) for p, t in zip(pictures, bar, strict=True)]
+    truths = pool.map(_draw_one, pictures, [folder] * len(pictures), chunksize=20)
+    bar = tqdm(truths, total=len(pictures), desc=family.name, unit="img", disable=not progress or None)
+    return [Drawn(p, t) for p, t in zip(pictures, bar, strict=True)]
 
 
 def _draw_one(picture: Picture, folder: Path) -> GroundTruth:
