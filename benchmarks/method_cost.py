@@ -1,6 +1,6 @@
 """What the method adds to the plain backbone: ratios measured in one run, medians of interleaved repeats.
 
-    python benchmarks/method_cost.py [--model gholm_convnext_mini] [--size 160] [--batch 16]
+    python benchmarks/method_cost.py [--model gholm_convnext_mini] [--size 112] [--batch 16]
 
 heatmap / forward       gradcam of the head (eq. 1-2), given the features, over one forward pass
 evaluation / 2 forward  net.predict (Raw, heatmap, box, crop, Crop) over two forward passes
@@ -32,7 +32,7 @@ def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[st
 
 
 @torch.no_grad()
-def measure(model: str = "gholm_convnext_mini", size: int = 160, batch: int = 16, repeats: int = 15) -> None:
+def measure(model: str = "gholm_convnext_mini", size: int = 112, batch: int = 16, repeats: int = 15) -> None:
     """Print the table.
 
     Args:

@@ -102,9 +102,9 @@ class Config:
     """Weight of L_c in eq. (12); the paper: 1."""
 
     # --- images ---
-    image_size: int = 160
+    image_size: int = 112
     """Side of the network's input in pixels; the paper: 448."""
-    resize: int = 182
+    resize: int = 128
     """Images are first resized to this square; the paper: 510."""
     random_crop: bool = True
     """False: resize straight to image_size, in training and test, as the paper does for Stanford Dogs."""
@@ -114,13 +114,13 @@ class Config:
     """Amount of saturation jitter; the paper names none, WS-DAN's code has 0.5."""
 
     # --- optimisation ---
-    epochs: int = 30
+    epochs: int = 20
     """The paper does not say; its last decay is after epoch 30."""
     batch_size: int = 16
     """Images a step over all processes; section 4.2: 16."""
     lr: float = 0.01
     """Learning rate; section 4.2: 0.001 (from ImageNet-22k weights)."""
-    lr_decay_epochs: tuple[int, ...] = (15, 24)
+    lr_decay_epochs: tuple[int, ...] = (8, 14)
     """The rate is multiplied by lr_decay after these epochs; section 4.2: 15 and 30."""
     lr_decay: float = 0.1
     """Section 4.2: 0.1."""
@@ -200,7 +200,7 @@ def load_config(source: str | Path = "mini", **changes: Any) -> Config:
     _check_names(changes)
     if str(source) == "mini":
         if changes.get("dataset") == "mini_dogs":
-            changes = {"random_crop": False, "resize": 160} | changes
+            changes = {"random_crop": False, "resize": 112} | changes
         return Config(**changes)
     if str(source) == "paper":
         dogs = _PAPER_DOGS if changes.get("dataset") in ("dogs", "mini_dogs") else {}

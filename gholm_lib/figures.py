@@ -32,7 +32,14 @@ def variance_grid(data: FineGrainedData, classes: Sequence[int], rows: int = 3, 
         for row, k in enumerate(chosen):
             title = data.classes[label].replace(" ", "\n", 1) if row == 0 else ""
             plots.picture(axes[row, column], np.asarray(load_image(own[k].path)), title)
+    _say_if_drawn(fig, data.name)
     return fig
+
+
+def _say_if_drawn(fig: Figure, dataset: str) -> None:
+    """No picture made from drawings may pass for one made from photographs."""
+    if dataset.startswith("mini_"):
+        fig.supxlabel(f"{dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")
 
 
 def contact_sheet(data: FineGrainedData, notes: Sequence[str], columns: int = 8, cell: int = 128) -> Path:
@@ -125,6 +132,7 @@ def network_paths(
         erased_title = f"5 erased, θ = {theta:g}\n" + _verdict(erased_logits[row], sample, classes)
         plots.picture(ax[4], _array(erased[row], config), erased_title)
     plots.heat_bar(fig, artist, axes[:, 1].tolist(), config.mu)
+    _say_if_drawn(fig, config.dataset)
     return fig
 
 
@@ -158,4 +166,5 @@ def training_curve(record: Record) -> Figure:
     right.text(epochs[0], chance + 1.5, "chance", color="grey")
     right.set(xlabel="epoch", ylabel="accuracy in %", title="Test images (eq. 13)", ylim=(0, 100))
     right.legend(loc="lower right")
+    _say_if_drawn(fig, record.config["dataset"])
     return fig

@@ -31,6 +31,7 @@ CONFIG = Config(
     image_size=64,
     resize=72,
     epochs=4,
+    lr=0.01,
     lr_decay_epochs=(2,),
     batch_size=8,
     evaluate_every=2,

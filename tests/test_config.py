@@ -178,7 +178,7 @@ def test_settings_that_contradict_each_other():
     with pytest.raises(ConfigError, match=r"sup .* needs crop.*--no-sup"):
         Config(crop=False)
     assert Config(crop=False, sup=False).branches == "raw+drop"
-    with pytest.raises(ConfigError, match=r"resize must be at least image_size = 160 .* got 100"):
+    with pytest.raises(ConfigError, match=r"resize must be at least image_size = 112 .* got 100"):
         Config(resize=100)
     assert Config(resize=100, random_crop=False).resize == 100
 

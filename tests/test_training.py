@@ -34,6 +34,7 @@ CONFIG = Config(
     image_size=64,
     resize=72,
     epochs=2,
+    lr=0.01,
     lr_decay_epochs=(1,),
     batch_size=8,
     evaluate_every=1,

@@ -102,7 +102,9 @@ def test_pose_by_hand():
     scene = Scene(np.random.default_rng(0), ())
     scene.pose(0.5, angle=90, centre=(0.25, 0.75))
     half = SIZE / 2
-    assert np.allclose(scene.to_pixels([(0, 0), (1, 0), (0, 1)]), [(56, 168), (56, 168 + half), (56 - half, 168)])
+    assert np.allclose(
+        scene.to_pixels([(0, 0), (1, 0), (0, 1)]), [(56, 168), (56, 168 + half), (56 - half, 168)]
+    )
     scene.pose(0.5, flip=True)
     assert np.allclose(scene.to_pixels([(0.5, 0.5)]), [(112 - 56, 112 + 56)])
     scene.pose(0.5, squash=(0.5, 2.0))
@@ -117,7 +119,9 @@ def test_local_frames_nest_and_end():
         assert np.allclose(scene.to_pixels([(0, 0), (1, 0)]), [(162, 112), (162, 162)])
         assert scene.unit == pytest.approx(50)
         with scene.local((1.0, 0.0), squash=(2.0, 1.0)):
-            assert np.allclose(scene.to_pixels([(0, 0), (0.5, 0), (0, 1)]), [(162, 162), (162, 212), (112, 162)])
+            assert np.allclose(
+                scene.to_pixels([(0, 0), (0.5, 0), (0, 1)]), [(162, 162), (162, 212), (112, 162)]
+            )
     assert np.array_equal(scene.matrix, outside)
     with pytest.raises(ZeroDivisionError), scene.local((1, 1)):
         raise ZeroDivisionError

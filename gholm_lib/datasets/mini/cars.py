@@ -690,6 +690,10 @@ def _rims(scene: Scene, car: _Car, paint: _Paint, variant: str) -> None:
         fill(_oval(0, 0, 0.35 * r, 0.35 * r), (0.78, 0.15, 0.12))
 
 
+def _roof_panel(car: _Car) -> np.ndarray:
+    return car.sheet("roof", _block(-0.6, 0.6, 0.06, 0.5))
+
+
 def _roof(scene: Scene, car: _Car, paint: _Paint, variant: str) -> None:
     x, z = car.header - 0.32, car.top + 0.02
     fill = _brush(scene, car.view, "roof")
@@ -701,8 +705,7 @@ def _roof(scene: Scene, car: _Car, paint: _Paint, variant: str) -> None:
         fill([front, -w, z0, front, w, z0, b, w, z1, b, -w, z1], colour)
         fill([a, -w, z1, b, -w, z1, b, w, z1, a, w, z1], lighter(colour, 0.35))
 
-    panel = car.sheet("roof", _block(-0.6, 0.6, 0.06, 0.5))
-    scene.polygon(panel, mix(paint.top, paint.sky, 0.4), gradient=paint.top, part="roof")
+    scene.polygon(_roof_panel(car), mix(paint.top, paint.sky, 0.4), gradient=paint.top, part="roof")
     if variant == "lamp bar":
         box(0.04, 0.44, z - 0.02, z + 0.06, BLACK)
         for y in (-0.33, -0.11, 0.11, 0.33):
@@ -719,13 +722,13 @@ def _roof(scene: Scene, car: _Car, paint: _Paint, variant: str) -> None:
 def _regions(scene: Scene, car: _Car) -> None:
     """For each deciding part, a disc that holds all of its variants."""
     x, z, r = car.header - 0.32, car.top, 0.8 * car.wheel
-    boxes = [(a, b, z + c) for a in (x - 0.3, x + 0.3) for b in (-0.42, 0.42) for c in (0.0, 0.21)]
+    boxes = [(x + a, b, z + c) for a in (-0.32, 0.32) for b in (-0.44, 0.44) for c in (0.0, 0.26)]
     extents = {
         "grille": car.front(_block(-0.46, 0.46, 0.50, 0.84)),
         "headlamps": car.front(_block(-0.90, 0.90, 0.62, 0.82)),
         "bumper": car.front(_block(-0.90, 0.90, 0.30, 0.47), 0.06),
         "rims": car.hub(*car.front_hub, _oval(0, 0, r, r), car.steer),
-        "roof": car.view(boxes),
+        "roof": np.concatenate([car.view(boxes), _roof_panel(car)]),
     }
     for part, points in extents.items():
         centre = (points.min(0) + points.max(0)) / 2

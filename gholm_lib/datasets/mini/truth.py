@@ -75,10 +75,10 @@ class MiniTruth:
         return self.part_map(image_id) == FIRST_PART + self.parts.index(part)
 
     def blanked(self, image: np.ndarray, image_id: str) -> np.ndarray:
-        """The picture (H, W, 3) with every deciding part's disc painted grey."""
+        """The picture (H, W, 3) with every deciding part's disc painted grey, and the blur around it."""
         out = np.ascontiguousarray(image).copy()
         for x, y, r in self.regions(image_id).values():
-            cv2.circle(out, (round(x), round(y)), int(np.ceil(r)), (128, 128, 128), -1)
+            cv2.circle(out, (round(x), round(y)), int(np.ceil(r)) + 3, (128, 128, 128), -1)
         return out
 
     def background_only(self, image: np.ndarray, image_id: str) -> np.ndarray:
