@@ -114,13 +114,13 @@ class Config:
     """Amount of saturation jitter; the paper names none, WS-DAN's code has 0.5."""
 
     # --- optimisation ---
-    epochs: int = 20
+    epochs: int = 10
     """The paper does not say; its last decay is after epoch 30."""
     batch_size: int = 16
     """Images a step over all processes; section 4.2: 16."""
-    lr: float = 0.01
+    lr: float = 0.001
     """Learning rate; section 4.2: 0.001 (from ImageNet-22k weights)."""
-    lr_decay_epochs: tuple[int, ...] = (8, 14)
+    lr_decay_epochs: tuple[int, ...] = (4, 7)
     """The rate is multiplied by lr_decay after these epochs; section 4.2: 15 and 30."""
     lr_decay: float = 0.1
     """Section 4.2: 0.1."""

@@ -41,7 +41,7 @@ class PretrainSettings:
     """Pictures, a quarter of each family."""
     held_out: int = 800
     """Further pictures that only measure."""
-    epochs: int = 4
+    epochs: int = 8
     """Passes over the pictures."""
     batch_size: int = 32
     """Pictures a step."""

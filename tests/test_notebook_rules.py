@@ -67,9 +67,7 @@ def model_notebook() -> nbformat.NotebookNode:
         v4.new_markdown_cell("# Why crop?\n\nTwo minutes on a laptop CPU."),
         v4.new_code_cell("SEED = 0", metadata={"tags": ["parameters"]}),
         v4.new_code_cell("ratio = 6 / 2  # 'a/b' and https://x.org/home/ are no paths"),
-        v4.new_code_cell(
-            "answer = 2", metadata={"tags": ["solution"], "jupyter": {"source_hidden": True}}
-        ),
+        v4.new_code_cell("answer = 2", metadata={"tags": ["solution"], "jupyter": {"source_hidden": True}}),
         v4.new_markdown_cell("Next: [the heatmap](01_heatmap.ipynb)"),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

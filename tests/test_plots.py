@@ -52,5 +52,7 @@ def test_a_box_frames_its_half_open_pixels():
 
 def test_branches_differ_in_grey_print():
     greys = [matplotlib.colors.to_rgb(plots.COLOURS[b]) for b in ("raw", "crop", "drop")]
-    looks = {(round(sum(c) / 3, 1), plots.LINES[b]) for c, b in zip(greys, ("raw", "crop", "drop"), strict=True)}
+    looks = {
+        (round(sum(c) / 3, 1), plots.LINES[b]) for c, b in zip(greys, ("raw", "crop", "drop"), strict=True)
+    }
     assert len(looks) == 3

@@ -119,9 +119,7 @@ def our_files() -> list[Path]:
     for folder, folders, names in os.walk(ROOT):
         inside = Path(folder)
         folders[:] = [
-            name
-            for name in folders
-            if name not in NOT_OURS and (not name.startswith(".") or name == ".ci")
+            name for name in folders if name not in NOT_OURS and (not name.startswith(".") or name == ".ci")
         ]
         found += [inside / name for name in names]
     kinds = {".py", ".toml", ".txt", ".yml", ".yaml", ".md", ".cff", ".ipynb", ".cfg", ".json", ""}

@@ -298,9 +298,7 @@ def test_repeated_folder_as_kaggle_unpacks_it(small):
     (folder / "cars_train").mkdir()
     (folder / "x").rename(folder / "cars_train/cars_train")
     text = message("cars", folder)
-    assert (
-        f"2 of 4 listed images are not there. Expected:\n    {folder}/cars_train/00001.jpg" in text
-    )
+    assert f"2 of 4 listed images are not there. Expected:\n    {folder}/cars_train/00001.jpg" in text
     assert f"move the contents of {folder}/cars_train/cars_train into {folder}/cars_train" in text
 
 
@@ -448,9 +446,7 @@ def test_cars_list_without_labels(small, layouts):
     assert "cars_test_annos.mat, the list without labels" in text
 
 
-@pytest.mark.parametrize(
-    ("name", "file"), [("cars", "devkit/cars_meta.mat"), ("dogs", "test_list.mat")]
-)
+@pytest.mark.parametrize(("name", "file"), [("cars", "devkit/cars_meta.mat"), ("dogs", "test_list.mat")])
 def test_mat_file_that_is_none(small, name, file):
     folder = small(name)
     (folder / file).write_bytes(b"<html>404 Not Found</html>")
@@ -571,12 +567,7 @@ def test_exif_orientation_is_applied(tmp_path):
 def huge_png() -> bytes:
     """A header that promises 2 gigapixels and holds none."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 40000, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + header
-        + struct.pack(">I", zlib.crc32(header))
-    )
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "huge", "noise"])
