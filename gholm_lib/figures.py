@@ -25,7 +25,7 @@ from gholm_lib.transforms import to_input, to_picture
 def variance_grid(data: FineGrainedData, classes: Sequence[int], rows: int = 3, seed: int = 0) -> Figure:
     """Figure 1: columns are classes, rows are images. What differs within a column is not what decides."""
     rng = np.random.default_rng(seed)
-    fig, axes = plots.styled(len(classes), rows, size=(2.5, 2.5), squeeze=False)
+    fig, axes = plots.styled(len(classes), rows, size=(1.9, 1.9), squeeze=False)
     for column, label in enumerate(classes):
         own = [s for s in data.train if s.label == label]
         chosen = rng.choice(len(own), rows, replace=False)
@@ -97,16 +97,10 @@ def _around(image: np.ndarray, point: tuple[float, float], half: int = 28) -> np
 
 
 @torch.no_grad()
-def network_path(net: GHOLMNet, sample: Sample, classes: Sequence[str], theta: float = 1.5) -> Figure:
-    """One image's way through the network: image, heatmap, mask and box, crop, erased image."""
-    return network_paths(net, [sample], classes, theta)
-
-
-@torch.no_grad()
 def network_paths(
     net: GHOLMNet, samples: Sequence[Sample], classes: Sequence[str], theta: float = 1.5
 ) -> Figure:
-    """Figure 6's rows for some images, one image a row here: everything by the code that trains."""
+    """Figure 6 for some images, one a row: image, heatmap, mask and box, crop, erased; by the code that trains."""
     config, device = net.config, next(net.parameters()).device
     images = torch.stack([to_input(load_image(s.path), config) for s in samples]).to(device)
     net.eval()
@@ -115,7 +109,7 @@ def network_paths(
     erased = masking.erase(images, drop_mask, config.fill, config.image_mean, config.image_std)
     erased_logits = net.head(net.backbone.forward_features(erased))
     crops = masking.crop(images, out.crop_boxes, images.shape[-1])
-    fig, axes = plots.styled(5, len(samples), size=(3.2, 3.5), squeeze=False)
+    fig, axes = plots.styled(5, len(samples), size=(3.2, 3.8), squeeze=False)
     for row, sample in enumerate(samples):
         ax = axes[row]
         image = _array(images[row], config)
@@ -140,7 +134,8 @@ def _verdict(logits: torch.Tensor, sample: Sample, classes: Sequence[str]) -> st
     p = logits.float().softmax(0)
     said = int(p.argmax())
     mark = "✓" if said == sample.label else "✗"
-    return f"{mark} {classes[said]} {100 * float(p[said]):.0f} %"
+    name = "\n".join(textwrap.wrap(classes[said], 18))
+    return f"{mark} {name} {100 * float(p[said]):.0f} %"
 
 
 def _array(image: torch.Tensor, config: Config) -> np.ndarray:
