@@ -77,7 +77,7 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
 def _calm_classifier(model: nn.Module) -> None:
     """Start the fresh classifier small. MobileNetV2's own start, by the number of classes, gives a first loss of 14
     for ten classes, and fine-tuning never recovers."""
-    classifier = model.get_classifier()
+    classifier = model.get_classifier() if hasattr(model, "get_classifier") else None
     if isinstance(classifier, nn.Linear):
         nn.init.trunc_normal_(classifier.weight, std=0.01)
         if classifier.bias is not None:

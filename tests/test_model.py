@@ -30,7 +30,7 @@ def make(backbone: str = MINI, *, seed: int = 0, kwargs: dict | None = None, **s
     torch.manual_seed(seed)
     net = GHOLMNet(backbone, CLASSES, False, Config(weights="none", **settings), **(kwargs or {}))
     with torch.no_grad():  # timm starts ConvNeXt's classifier at .02: maps and logits would all be alike
-        net.backbone.get_classifier().weight.normal_(0, 0.3)
+        net.backbone.get_classifier().weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
     return net.eval()
 
 
