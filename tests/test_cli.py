@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gholm_lib import __main__ as cli
@@ -39,6 +40,15 @@ def said(capsys) -> str:
     captured = capsys.readouterr()
     text = re.sub(r"[│╭╮╰╯─]", " ", captured.out + captured.err)
     return re.sub(r"\s+", " ", text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -122,6 +122,15 @@ def test_big_boxes_do_not_overflow_their_16_bits():
 # ---------------------------------------------------------------------- the pass over a data set
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """Eleven noisy pictures, their view and a network with random weights."""

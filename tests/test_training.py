@@ -44,6 +44,15 @@ TRAIN, TEST = 12, 6  # images a class, three classes: four steps an epoch
 MAY_DIFFER = {"cost", "environment"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory) -> Path:
     """A data root with a small set in the CUB layout: noise, each class with a colour of its own."""
@@ -176,13 +185,7 @@ def test_the_command_killed_from_outside_goes_on_and_says_so(data_root, tmp_path
     again = subprocess.run(args, env=alone(), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "going on after epoch" in again.stdout
-    # The straight run is made in this process, with as many threads as the child had.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        train(config, RunOptions(data_root, tmp_path / "straight", "cpu", quiet=True))
-    finally:
-        torch.set_num_threads(threads)
+    train(config, RunOptions(data_root, tmp_path / "straight", "cpu", quiet=True))
     assert_same_result(run, tmp_path / "straight" / config.run_id)
 
 

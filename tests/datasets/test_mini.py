@@ -60,6 +60,15 @@ def disc(region, grow: float = 0.0) -> np.ndarray:
     return (XX - x) ** 2 + (YY - y) ** 2 <= (r + grow) ** 2
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def mini_root() -> Path:
     """The data root with all four sets, drawn now where they lack."""
