@@ -1,9 +1,15 @@
-"""Working with finished runs: load a trained network, test it again."""
+"""Working with finished runs: load a trained network, test it again.
+
+Of some mini runs the network itself is kept in ``data/records/networks/``, in half precision, so that the notebooks
+open at once and draw the same pictures everywhere.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 from gholm_lib.backbone import load_weights
@@ -11,8 +17,9 @@ from gholm_lib.config import Config
 from gholm_lib.datasets import load_dataset
 from gholm_lib.evaluation import predict_all
 from gholm_lib.model import GHOLMNet
-from gholm_lib.records import Record, load_record
-from gholm_lib.training import RunOptions, make_accelerator, split_data
+from gholm_lib.records import RECORD, Record, load_record, write_whole
+from gholm_lib.tables import records_folder
+from gholm_lib.training import RunOptions, make_accelerator, split_data, train
 from gholm_lib.transforms import Batches, ImageView, loader
 
 
@@ -23,6 +30,49 @@ def load_network(run: str | Path, device: str | torch.device = "cpu") -> GHOLMNe
     net = GHOLMNet.from_config(config, record.data["classes"])
     load_weights(net, Path(run) / "model.safetensors")
     return net.to(device).eval()
+
+
+def kept_weights(config: Config) -> Path:
+    """Where the network of a run is kept in the project, whether it is there or not."""
+    return records_folder() / "networks" / f"{config.run_id}.safetensors"
+
+
+def keep_network(run: str | Path) -> Path:
+    """Put a finished run's network into ``data/records/networks/``, in half precision; returns the file."""
+    config = load_record(run).settings
+    weights = safetensors.torch.load_file(Path(run) / "model.safetensors")
+    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    path = kept_weights(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda f: f.write(safetensors.torch.save(half)))
+    return path
+
+
+def trained_network(config: Config, options: RunOptions | None = None) -> tuple[GHOLMNet, str]:
+    """The network that ``config`` describes, in eval mode, and in words where it comes from.
+
+    A finished run in the runs folder comes first, then a kept network. Otherwise it is trained now if that takes a
+    minute (the mini sets) or GHOLM_MODE is "full"; in quick mode a real data set raises, and says what to run.
+    """
+    options = options or RunOptions()
+    run = Path(options.runs) / config.run_id
+    if not (run / RECORD).exists():
+        if kept_weights(config).exists():
+            net = GHOLMNet.from_config(config.replace(weights="none"), len(_classes(config, options)))
+            load_weights(net, kept_weights(config))
+            net.config = config
+            return net.eval(), f"kept network of run {config.run_id} (half precision)"
+        if not config.dataset.startswith("mini_") and os.environ.get("GHOLM_MODE", "quick") != "full":
+            raise FileNotFoundError(
+                f"no finished run {config.run_id} in {options.runs}; make it with `gholm train` and the settings "
+                "shown above, or set GHOLM_MODE=full to train it here"
+            )
+        train(config, options)
+    return load_network(run), f"run {config.run_id} in {options.runs}"
+
+
+def _classes(config: Config, options: RunOptions) -> tuple[str, ...]:
+    return split_data(config, load_dataset(config.dataset, options.data_root)).classes
 
 
 def evaluate_run(run: str | Path, options: RunOptions | None = None, mu: float | None = None) -> Record:

@@ -5,7 +5,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 
+import gholm_lib
 from gholm_lib import checks
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
@@ -26,7 +28,7 @@ def exercises():
 
 @pytest.mark.parametrize(("stub", "solution", "check"), list(exercises()))
 def test_the_stub_fails_and_the_solution_passes(stub, solution, check):
-    names = {"np": np, "checks": checks}
+    names = {"np": np, "torch": torch, "g": gholm_lib, "checks": checks}
     exec(stub, names)
     with pytest.raises((NotImplementedError, checks.NotYet)):
         exec(check, names)
