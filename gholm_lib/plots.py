@@ -119,8 +119,13 @@ def show(fig: Figure, alt: str) -> None:
     """Display a figure in a notebook with alt text, and close it."""
     from IPython.display import Image, display
 
+    display(Image(data=png(fig), alt=alt))
+
+
+def png(fig: Figure, dpi: int = 110) -> bytes:
+    """The figure as PNG bytes; closes it."""
     data = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        fig.savefig(data, format="png", dpi=110)
+        fig.savefig(data, format="png", dpi=dpi)
     plt.close(fig)
-    display(Image(data=data.getvalue(), alt=alt))
+    return data.getvalue()
