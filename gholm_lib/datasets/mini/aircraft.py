@@ -402,7 +402,7 @@ FINS = {
     "filleted": _outline("0.4 -0.17, 0.54 -0.225, 0.66 -0.3, 0.83 -0.5, 0.99 -0.5, 0.97 -0.09"),
     "squared": _outline("0.64 -0.15, 0.65 -0.51, 1.02 -0.51, 0.99 -0.09"),
     "rounded": _outline(
-        "0.6 -0.13, 0.62 -0.3, 0.7 -0.43, 0.84 -0.5, 0.97 -0.44, 1.03 -0.29, 0.97 -0.1, 0.78 -0.09"
+        "0.6 -0.13, 0.56 -0.31, 0.65 -0.46, 0.84 -0.53, 1.0 -0.46, 1.07 -0.29, 0.98 -0.1, 0.78 -0.09"
     ),
 }
 TAILS = {
@@ -450,7 +450,7 @@ def _tailplane(scene: Scene, look: Look, variant: str, side: int) -> None:
         middle = look.at(x + 0.21, y, z)
         scene.ellipse(middle, (0.08, 0.12), CHROME, part=part)
         scene.ellipse(middle, (0.062, 0.102), look.accent, round=0.4, part=part)
-    if variant == "tee" and side > 0:
+    if variant in ("cross", "tee") and side > 0:
         scene.ellipse((x + 0.14, y), (0.17, 0.03), CHROME, round=0.5, part=part)
 
 
@@ -459,7 +459,7 @@ def _rear_engine(scene: Scene, look: Look, variant: str) -> None:
     if variant in ("pod", "long_ringed"):
         scene.polygon([(0.5, -0.13), (0.66, -0.13), (x + 0.26, y), (x + 0.08, y)], SMOKE, part=part)
     if variant == "pod":
-        _nacelle(scene, (x + 0.05, y), 0.2, 0.085, colour, part)
+        _nacelle(scene, (x + 0.01, y), 0.24, 0.1, lighter(SMOKE, -0.35), part)
     elif variant == "long_ringed":
         shell = _nacelle(scene, (x - 0.03, y), 0.36, 0.068, colour, part)
         for width, paint in ((0.11, DARK), (0.07, RING)):
@@ -494,7 +494,7 @@ def _regions(scene: Scene, look: Look) -> None:
     rim = _oval(0.89, -0.11, 0.08, 0.12)[::3]
     tail += [look.at(x, y, z) for x, y in rim for z in sides]
     pod = np.array(look.at(0.42, -0.13, 0.24)) + _outline(
-        "0.02 -0.1, -0.06 -0.05, -0.06 0.05, 0.02 0.1, 0.12 0.1, 0.31 0.06, 0.39 0, 0.31 -0.06"
+        "0.0 -0.11, -0.06 -0.05, -0.06 0.05, 0.0 0.11, 0.1 0.115, 0.31 0.06, 0.39 0, 0.31 -0.06, 0.1 -0.115"
     )
     tip = np.array(look.at(0.37, 0.02, 0.78))
     wing_end = [look.at(0.14, 0.02, 0.78), look.at(0.39, 0.02, 0.98), look.at(0.27, 0.02, 0.96)]

@@ -73,8 +73,8 @@ WING = [(0.33, -0.10), (0.29, 0.10), (0.08, 0.20), (-0.25, 0.18), (-0.46, 0.06),
 COVERTS = [(0.33, -0.10), (0.29, 0.10), (0.14, 0.19), (-0.04, 0.15), (-0.10, -0.04), (0.0, -0.22)]
 CREST = [(0.56, -0.80), (0.19, -1.24), (-0.46, -1.58), (-0.28, -1.26), (-0.68, -1.28), (-0.44, -1.0),
          (-0.72, -0.88), (-0.50, -0.66), (0.0, -0.72)]
-EYE_PATCH = [(0.78, -0.02), (0.46, -0.40), (0.05, -0.34), (-0.10, 0.02), (0.20, 0.28), (0.58, 0.22)]
-EYE_MASK = [(0.77, 0.02), (0.50, -0.32), (0.15, -0.32), (-0.09, -0.12), (-0.07, 0.14), (0.2, 0.18), (0.55, 0.22)]
+EYE_PATCH = [(0.67, -0.04), (0.43, -0.32), (0.13, -0.28), (0.01, 0.0), (0.24, 0.19), (0.52, 0.15)]
+EYE_MASK = [(0.67, 0.0), (0.46, -0.27), (0.20, -0.27), (0.01, -0.11), (0.03, 0.09), (0.23, 0.12), (0.50, 0.15)]
 MANDIBLES = {  # upper, lower
     "cone": ([(0.84, -0.28), (1.12, -0.18), (1.44, 0.18), (0.90, 0.20)],
              [(0.90, 0.18), (1.42, 0.19), (1.16, 0.42), (0.86, 0.48)]),
@@ -519,7 +519,7 @@ def _head(scene: Scene, bird: Bird, shape: Shape, traits: Traits) -> None:
 
 
 def _crown(scene: Scene, bird: Bird, shape: Shape, variant: str) -> None:
-    cap = [*_arc(1.06, -134, -46, 6), *_arc(0.56, -50, -130, 5)]
+    cap = [*_arc(1.06, -128, -54, 6), *_arc(0.64, -58, -124, 5)]
     style = {"part": "crown", "clip": shape}
     scene.polygon(cap, lighter(bird.hood, -0.14), smooth=True, opacity=0.35, **style)
     if variant == "crest":
@@ -547,8 +547,8 @@ def _eye(scene: Scene, bird: Bird, variant: str) -> None:
     at, part = (0.34, -0.08), {"part": "eye"}
     scene.ellipse(at, (0.30, 0.26), lighter(bird.hood, -0.12), opacity=0.5, **part)
     if variant == "white ring":
-        scene.ellipse(at, (0.40, 0.38), BLACK, opacity=0.35, **part)
-        scene.ellipse(at, (0.36, 0.34), WHITE, **part)
+        scene.ellipse(at, (0.33, 0.31), BLACK, opacity=0.35, **part)
+        scene.ellipse(at, (0.29, 0.28), WHITE, **part)
     elif variant == "yellow patch":
         scene.polygon(EYE_PATCH, YELLOW, smooth=True, **part)
     elif variant == "black mask":
