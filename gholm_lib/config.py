@@ -16,6 +16,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+# Fields that joined after the first kept runs; see Config.digest.
+_ADDED_LATER = ("checkpointing",)
+
 
 class ConfigError(ValueError):
     """A setting that cannot be; the message names the field, the value and what was expected."""
@@ -138,6 +141,9 @@ class Config:
     """Mixed precision; "no" is float32."""
     channels_last: bool = True
     """Memory format that convolutions like best; results do not depend on it."""
+    checkpointing: bool = False
+    """Keep only the blocks' inputs and compute the rest again in the backward pass: less memory, more time, the
+    same gradients. For cards on which the paper's setting does not fit."""
     max_steps: int | None = None
     """Stop after so many steps (a trial of speed and memory); None runs all epochs."""
 
@@ -156,8 +162,14 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that change when any setting but the seed does."""
-        settings = {k: v for k, v in self.to_dict().items() if k != "seed"}
+        """Eight hex digits that change when any setting but the seed does.
+
+        A setting of _ADDED_LATER counts only when it is in use, so that runs from before it keep their names.
+        """
+        plain = {f.name: f.default for f in fields(self) if f.name in _ADDED_LATER}
+        settings = self.to_dict()
+        unused = {k for k, v in plain.items() if settings[k] == v}
+        settings = {k: v for k, v in settings.items() if k not in unused | {"seed"}}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     @property

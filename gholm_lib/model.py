@@ -95,6 +95,8 @@ class GHOLMNet(nn.Module):
         self.projection = self._projection() if self.config.sup and self.config.z == "projection" else None
         if self.config.cam_layer != "features":
             _require_convnext(self.backbone, self.config.cam_layer)
+        if self.config.checkpointing:
+            _checkpoint(self.backbone, self.config.freeze_batchnorm)
         self.train()  # so that freeze_batchnorm holds from the start
 
     @classmethod
@@ -264,6 +266,20 @@ class GHOLMNet(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+def _checkpoint(backbone: nn.Module, frozen: bool) -> None:
+    name = type(backbone).__name__
+    norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in backbone.modules())
+    if norms and not frozen:
+        raise ConfigError(
+            f"checkpointing runs {name}'s blocks twice a step, which would move its batch norm's statistics twice; "
+            "switch freeze_batchnorm on too (--freeze-batchnorm), or checkpointing off"
+        )
+    try:
+        backbone.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError) as error:
+        raise ConfigError(f"timm's {name} knows no checkpointing; switch it off") from error
 
 
 def _option(text: str) -> tuple[str, Any]:

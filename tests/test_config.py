@@ -66,6 +66,7 @@ OTHER = {
     "classes": 5,
     "precision": "bf16",
     "channels_last": False,
+    "checkpointing": True,
     "max_steps": 7,
 }
 
@@ -320,6 +321,16 @@ def test_the_digest_changes_with_every_field_but_the_seed():
     assert len(set(digests.values())) == len(OTHER)
     assert {Config(seed=seed).digest for seed in range(5)} == {plain}
     assert re.fullmatch(r"[0-9a-f]{8}", plain)
+
+
+def test_kept_runs_lie_in_the_folder_that_their_config_names():
+    """A new field must not rename what was run before it: add it to _ADDED_LATER."""
+    kept = sorted((Path(__file__).parents[1] / "data" / "records").rglob("record.json"))
+    assert kept
+    for path in kept:
+        config = config_from_dict(json.loads(path.read_text())["config"])
+        if "." not in config.weights:  # the path of a weights file is shortened when a record is kept
+            assert config.run_id == path.parent.name
 
 
 def test_equal_settings_have_equal_digests():

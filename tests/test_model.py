@@ -462,6 +462,41 @@ def test_channels_last_makes_no_difference(backbone, images):
         assert (x - y).abs().max() <= 1e-5 * max(1.0, y.abs().max().item())
 
 
+@pytest.mark.parametrize(
+    ("backbone", "more"),
+    [
+        (MINI, {"drop_path": 0.3}),
+        (MINI, {"cam_layer": "depthwise"}),
+        ("resnet18", {"freeze_batchnorm": True}),
+    ],
+)
+def test_checkpointing_changes_no_number(backbone, more, images, labels):
+    """Stochastic depth included: the second computation must draw what the first one drew."""
+    drop_path = {"drop_path_rate": more["drop_path"]} if "drop_path" in more else {}
+    found = []
+    for checkpointing in (False, True):
+        net = make(backbone, checkpointing=checkpointing, kwargs=drop_path, **more).train()
+        calls = []
+        layer = [m for m in net.backbone.modules() if isinstance(m, nn.Conv2d)][-1]
+        layer.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        torch.manual_seed(3)
+        out = net(images, labels)
+        out.losses["total"].backward()
+        found.append((out.losses, {k: p.grad for k, p in net.named_parameters()}, len(calls)))
+    (plain, gradients, calls), (losses_, again, more_calls) = found
+    assert more_calls == 2 * calls  # it was in force
+    torch.testing.assert_close(losses_, plain, rtol=0, atol=0)
+    torch.testing.assert_close(again, gradients, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"), [("resnet18", "freeze_batchnorm"), ("vgg11", "checkpointing")]
+)
+def test_checkpointing_where_it_cannot_be(backbone, message):
+    with pytest.raises(ConfigError, match=message):
+        make(backbone, checkpointing=True)
+
+
 def norms(net: nn.Module) -> list[nn.BatchNorm2d]:
     return [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
 
