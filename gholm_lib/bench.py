@@ -1,0 +1,351 @@
+"""What the method costs: a training step and an evaluation, stage by stage, against the floor and against peers.
+
+``gholm bench`` prints the tables. The *floor* of a training step is what its three branches cost on the plain timm
+backbone: B raw images, then Crop and Drop as 2B images, forward, backward and the optimiser's step. The floor of an
+evaluation is two forward passes. All that the method adds to that is overhead.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from unittest import mock
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gholm_lib import masking, model, peers
+from gholm_lib.config import Config
+from gholm_lib.model import GHOLMNet
+from gholm_lib.records import describe_environment
+
+STAGES = (
+    "raw forward",
+    "heatmap",
+    "threshold and boxes",
+    "crop",
+    "erase",
+    "second forward",
+    "losses",
+    "backward",
+    "optimiser",
+    "rest",
+)
+TRAINING, EVALUATION = "training step", "evaluation"
+OURS, FLOOR, PEER = "this kit", "floor", "peer"
+
+
+def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each task, the tasks taking turns so that a slow moment hits all alike.
+
+    Each is run once before, unmeasured.
+    """
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for task in tasks.values():
+        task()
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            start = _now()
+            task()
+            times[name].append(_now() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _now() -> float:
+    """Seconds; a GPU has then done all that it was told to do."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def stages(
+    config: Config | None = None, num_classes: int = 100, device: str = "cpu", repeats: int = 9
+) -> pd.DataFrame:
+    """A row for each stage of a training step and of an evaluation, in the order in which they run.
+
+    config   backbone, image_size, batch_size, branches, precision; a default Config when None. Its weights are used
+             where they are packaged, else random ones: time does not depend on them. Images are noise.
+    returns  columns "pass" ("training step" or "evaluation"), "stage", "milliseconds", "share of step" (of the whole
+             pass; the stages sum to 1) and "ratio to floor" (milliseconds over those of the whole floor). After the
+             stages of each pass come the rows "whole" and "floor".
+    """
+    return measure(config, num_classes, device, repeats, with_peer=False).stages
+
+
+@dataclass
+class Measurement:
+    """stages: see :func:`stages`. ways: time, ratio to floor and memory of the kit, the floor and the peer."""
+
+    stages: pd.DataFrame
+    ways: pd.DataFrame
+    about: dict[str, object]
+
+
+def measure(
+    config: Config | None = None,
+    num_classes: int = 100,
+    device: str = "cpu",
+    repeats: int = 9,
+    with_peer: bool = True,
+) -> Measurement:
+    """Time all ways in one interleaved run, then their memory. "peak MiB" is on top of weights and optimiser."""
+    config = config or Config()
+    case = Case(config, num_classes, device)
+    watch = {TRAINING: _Watch(case), EVALUATION: _Watch(case)}
+    tasks: dict[tuple[str, str], Callable[[], object]] = {
+        (TRAINING, OURS): case.step,
+        (TRAINING, FLOOR): case.floor_step,
+        (EVALUATION, OURS): case.evaluate,
+        (EVALUATION, FLOOR): case.floor_evaluate,
+    }
+    if with_peer:
+        tasks |= {(TRAINING, PEER): case.peer_step, (EVALUATION, PEER): case.peer_evaluate}
+    watched = {
+        (TRAINING, "stages"): lambda: watch[TRAINING].run(case.step),
+        (EVALUATION, "stages"): lambda: watch[EVALUATION].run(case.evaluate),
+    }
+    seconds = interleaved(tasks | watched, repeats)
+    peaks = {}
+    for name, task in tasks.items():
+        case.forget()
+        peaks[name] = peak_bytes(task, device)
+    parts = {name: w.medians() for name, w in watch.items()}
+    return Measurement(_stage_table(parts, seconds), _way_table(tasks, seconds, peaks), about(config, device))
+
+
+def _stage_table(parts: dict[str, dict[str, float]], seconds: dict) -> pd.DataFrame:
+    rows = []
+    for which, spans in parts.items():
+        whole, floor, total = seconds[which, OURS], seconds[which, FLOOR], sum(spans.values())
+        rows += [(which, stage, spans[stage], spans[stage] / total) for stage in STAGES if stage in spans]
+        rows += [(which, "whole", whole, 1.0), (which, "floor", floor, floor / whole)]
+    table = pd.DataFrame(rows, columns=["pass", "stage", "milliseconds", "share of step"])
+    floors = table["pass"].map({which: seconds[which, FLOOR] for which in parts})
+    table["ratio to floor"] = table["milliseconds"] / floors
+    table["milliseconds"] *= 1000
+    return table
+
+
+def _way_table(tasks, seconds: dict, peaks: dict) -> pd.DataFrame:
+    columns = ["pass", "way", "milliseconds", "ratio to floor", "peak MiB"]
+    rows = [
+        (which, way, 1000 * seconds[which, way], seconds[which, way] / seconds[which, FLOOR], peak / 2**20)
+        for (which, way), peak in ((name, peaks[name]) for name in tasks)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+class Case:
+    """One setting, with everything that the tasks of a measurement need. Each method is one task."""
+
+    def __init__(self, config: Config, num_classes: int, device: str) -> None:
+        self.config, self.device, self.num_classes = config, torch.device(device), num_classes
+        torch.manual_seed(config.seed)
+        weights = "packaged" if config.backbone == Config.backbone else "none"
+        self.net = self._placed(GHOLMNet.from_config(config.replace(weights=weights), num_classes))
+        self.optimiser = self._sgd(self.net)
+        size = (config.batch_size, 3, config.image_size, config.image_size)
+        self.images = torch.randn(size, device=self.device)
+        self.labels = torch.randint(num_classes, size[:1], device=self.device)
+        # As in the network: what comes from Crop and Drop, in one batch.
+        self.extra = self.images.repeat(config.crop + config.drop, 1, 1, 1)
+        self.extra_labels = self.labels.repeat(config.crop + config.drop)
+
+    def _placed(self, net: nn.Module) -> nn.Module:
+        net = net.to(self.device)
+        return net.to(memory_format=torch.channels_last) if self.config.channels_last else net
+
+    def _sgd(self, net: nn.Module) -> torch.optim.Optimizer:
+        c = self.config
+        return torch.optim.SGD(net.parameters(), c.lr, c.momentum, weight_decay=c.weight_decay)
+
+    def _autocast(self):
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        kind = kinds.get(self.config.precision)
+        return torch.autocast(self.device.type, dtype=kind, enabled=kind is not None)
+
+    def _learn(self, loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer) -> None:
+        with self._autocast():
+            value = loss()
+        optimiser.zero_grad(set_to_none=True)
+        self.clock("backward", value.backward)()
+        self.clock("optimiser", optimiser.step)()
+
+    clock = staticmethod(lambda stage, function: function)  # a _Watch puts its own here
+
+    def step(self) -> None:
+        """A training step of the network, as in :mod:`gholm_lib.training`."""
+        self.net.train()
+        self._learn(lambda: self.net(self.images, self.labels).losses["total"], self.optimiser)
+
+    def floor_step(self) -> None:
+        """The same images through the plain backbone."""
+        self.net.train()
+        backbone = self.net.backbone
+
+        def loss() -> Tensor:
+            value = F.cross_entropy(backbone(self._formatted(self.images)).float(), self.labels)
+            if len(self.extra):
+                logits = backbone(self._formatted(self.extra))
+                value = value + F.cross_entropy(logits.float(), self.extra_labels)
+            return value
+
+        self._learn(loss, self.optimiser)
+
+    def evaluate(self) -> None:
+        self.net.eval()
+        with torch.no_grad(), self._autocast():
+            self.net.predict(self.images)
+
+    def floor_evaluate(self) -> None:
+        self.net.eval()
+        with torch.no_grad(), self._autocast():
+            for _ in range(2):
+                self.net.backbone(self._formatted(self.images))
+
+    def _formatted(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
+
+    def peer_step(self) -> None:
+        peers.training_step(self.peer, self.peer_optimiser, self.images, self.labels, self.config)
+
+    def peer_evaluate(self) -> None:
+        peers.evaluate(self.peer, self.images, self.config)
+
+    def forget(self) -> None:
+        """Drop the gradients of earlier tasks, so that memory is compared from one start."""
+        self.net.zero_grad(set_to_none=True)
+        if "peer" in vars(self):
+            self.peer.zero_grad(set_to_none=True)
+
+    @cached_property
+    def peer(self) -> nn.Module:
+        """A network of its own, as memory format and precision are not the kit's."""
+        plain = self.config.replace(weights="none", checkpointing=False)
+        return GHOLMNet.from_config(plain, self.num_classes).backbone.to(self.device)
+
+    @cached_property
+    def peer_optimiser(self) -> torch.optim.Optimizer:
+        return self._sgd(self.peer)
+
+
+class _Watch:
+    """Clocks on the parts of a running network: seconds a stage, one dict for each run.
+
+    Outside a run the network is as it was; inside, a GPU is made to finish at each boundary.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.runs = case, []
+
+    def run(self, task: Callable[[], object]) -> None:
+        self.seconds, self.stack = defaultdict(float), ["rest"]
+        with self._clocks():
+            self.since = _now()
+            task()
+            self._charge()
+        self.runs.append(dict(self.seconds))
+
+    def medians(self) -> dict[str, float]:
+        """Without the first run, which warms up."""
+        runs = self.runs[1:]
+        return {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+
+    def _charge(self) -> None:
+        now = _now()
+        self.seconds[self.stack[-1]] += now - self.since
+        self.since = now
+
+    def clock(self, stage: str, function: Callable) -> Callable:
+        """``function``, its time charged to ``stage``: what it calls in turn counts as part of it, unless it is the
+        whole of the attention, from which the parts are taken out."""
+
+        def timed(*args, **kwargs):
+            if self.stack[-1] not in ("rest", "threshold and boxes"):
+                return function(*args, **kwargs)
+            self._charge()
+            self.stack.append(self._forward() if stage == "forward" else stage)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._charge()
+                self.stack.pop()
+
+        return timed
+
+    def _forward(self) -> str:
+        return "second forward" if "heatmap" in self.seconds else "raw forward"
+
+    @contextmanager
+    def _clocks(self) -> Iterator[None]:
+        net, backbone = self.case.net, self.case.net.backbone
+        places = [
+            (backbone, "forward_features", "forward"),
+            (net, "head", "forward"),
+            (net, "_cam", "heatmap"),
+            (model, "upsample", "heatmap"),
+            (net, "_attend", "threshold and boxes"),
+            (masking, "crop", "crop"),
+            (net, "_erase", "erase"),
+            (net, "_losses", "losses"),
+            (self.case, "clock", None),
+        ]
+        with ExitStack() as patches:
+            for owner, name, stage in places:
+                new = self.clock if stage is None else self.clock(stage, getattr(owner, name))
+                patches.enter_context(mock.patch.object(owner, name, new))
+            yield
+
+
+def peak_bytes(task: Callable[[], object], device: str) -> int:
+    """Most bytes in use at any moment of ``task``, over what is held before it."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        task()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as seen:
+        task()
+    changes = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = accumulate(e.nbytes() for e in sorted(changes, key=lambda e: e.start_ns()))
+    return max(held, default=0)
+
+
+def about(config: Config, device: str) -> dict[str, object]:
+    """Setting, machine and versions: what a row of a result must say."""
+    environment = describe_environment(torch.device(device), 1)
+    keep = ("device", "threads", "torch", "timm", "python", "platform", "commit")
+    return {
+        "model": config.backbone,
+        "size": config.image_size,
+        "batch": config.batch_size,
+        "precision": config.precision,
+        "checkpointing": config.checkpointing,
+        **{k: environment[k] for k in keep},
+        "processor": processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def processor() -> str:
+    """The CPU's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
