@@ -38,6 +38,9 @@ _STYLE = {
     "figure.constrained_layout.use": True,
     "svg.hashsalt": "gholm",  # the same SVG each time
 }
+# Decorator of a function that draws: titles, legends and lines take their size when they are made, not when the
+# figure is.
+in_style = matplotlib.rc_context(_STYLE)
 
 
 def styled(columns: int = 1, rows: int = 1, size: tuple[float, float] = (6, 4), **kwargs: Any):

@@ -34,3 +34,6 @@ def accuracy(answer: Callable) -> str:
     if not np.isclose(float(answer(predicted[:4], label[:4])), 0.75):
         raise NotYet("right for five images, wrong for four: did you write 5 into the function?")
     return "Right."
+
+
+from gholm_lib.checks import contrast  # noqa: E402, F401
