@@ -24,6 +24,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   data get NAME          download a set, or draw the mini sets: gholm data get mini
   train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
+  reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of finished runs (default: the kept records, data/records)
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "data": _data,
         "train": _train,
         "evaluate": _evaluate,
+        "reproduce": _reproduce,
         "results": _results,
         "pretrain": _pretrain,
         "notebooks": _notebooks,
@@ -172,6 +174,18 @@ def _evaluate(args: list[str]) -> None:
         _leave_group()
 
     tyro.cli(evaluate, args=args, prog="gholm evaluate")
+
+
+def _reproduce(args: list[str]) -> int:
+    from gholm_lib.reproduce.command import Request, reproduce
+
+    request = tyro.cli(
+        Request,
+        args=args,
+        prog="gholm reproduce",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    return reproduce(request)
 
 
 def _results(args: list[str]) -> None:

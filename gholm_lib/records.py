@@ -45,6 +45,8 @@ class Record:
     curve        one entry an epoch
     cost         seconds, images a second, peak memory: what may differ between two equal runs
     environment  versions, device, machine
+    tested_mu    None: as trained; a number: "last" and the predictions are those of the trained network, tested
+                 with this mu of eq. (5) instead
     """
 
     config: dict[str, Any]
@@ -54,6 +56,7 @@ class Record:
     cost: dict[str, Any]
     environment: dict[str, Any]
     predictions: Predictions | None = field(default=None, repr=False)
+    tested_mu: float | None = None
 
     @property
     def settings(self) -> Config:

@@ -1,0 +1,93 @@
+"""``gholm reproduce``: the runs that are lacking, then the tables and figures they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from gholm_lib.reproduce import grid
+from gholm_lib.reproduce.run import make_runs, plan
+from gholm_lib.tables import records_folder
+from gholm_lib.training import RunOptions
+
+
+@dataclass(frozen=True)
+class Request:
+    """Make the runs behind the paper's tables and figures and the ledger of its open questions, then make these.
+
+    Runs that several need are made once; recorded ones are skipped. Stopped at any moment, the same command goes on.
+    """
+
+    table: tuple[int, ...] = ()
+    """Tables of the paper, 1 to 9."""
+    figure: tuple[int, ...] = ()
+    """Figures of the paper, 1 to 6."""
+    ledger: bool = False
+    """What the paper leaves open: each reading measured."""
+    all: bool = False
+    """All tables, figures and the ledger."""
+    preset: Literal["mini", "paper"] = "mini"
+    """"paper": section 4.2 on the four real sets; "mini": the same on the four drawn families."""
+    seeds: int = 3
+    """Seeds 0 to seeds - 1 of each run."""
+    dry_run: bool = False
+    """Say which runs are lacking, with hours, disk and memory, and start none."""
+    from_records: bool = False
+    """Make tables and figures from the records that there are; start no run."""
+    records: Path | None = None
+    """Folder of the records (default: data/records/PRESET)."""
+    shard: str = "1/1"
+    """i/n: make the i-th of n shares of the runs, so that n processes share the work."""
+    threads: int | None = None
+    """CPU threads of this process (default: PyTorch's choice)."""
+    options: RunOptions = field(default_factory=RunOptions)
+
+
+def wanted(request: Request) -> list[grid.Job]:
+    """The jobs behind a request."""
+    if request.all:
+        return grid.all_jobs(request.preset, request.seeds)
+    preset, jobs = request.preset, []
+    for table in request.table:
+        jobs += grid.table_jobs(_known(table, grid.TABLES, "table"), preset)
+    seeded = grid.with_seeds(jobs, request.seeds)
+    for figure in request.figure:
+        seeded += grid.figure_jobs(_known(figure, grid.FIGURES, "figure"), preset)
+    if request.ledger:
+        seeded += grid.with_seeds(grid.ledger_jobs(preset), request.seeds)
+    return list(dict.fromkeys(seeded))
+
+
+def _known(number: int, numbers: tuple[int, ...], what: str) -> int:
+    if number not in numbers:
+        raise ValueError(f"the paper has no {what} {number}; there are {numbers[0]} to {numbers[-1]}")
+    return number
+
+
+def _share(text: str) -> tuple[int, int]:
+    try:
+        part, parts = map(int, text.split("/"))
+    except ValueError:
+        raise ValueError(f"shard must be i/n, for example 1/2, got {text!r}") from None
+    return part, parts
+
+
+def reproduce(request: Request) -> int:
+    """Do what was asked; returns the exit status."""
+    if not (request.table or request.figure or request.ledger or request.all):
+        raise ValueError(
+            "say what: --table 2, --figure 6, --ledger or --all (--dry-run tells what it would take)"
+        )
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    records = request.records or records_folder() / request.preset
+    jobs = grid.shard(wanted(request), *_share(request.shard))
+    if request.dry_run:
+        print(plan(jobs, records, request.options))
+        return 0
+    if not request.from_records:
+        make_runs(jobs, records, request.options)
+    return 0

@@ -1,0 +1,260 @@
+"""The ledger: what the paper leaves open, the readings of each question, and which one is ours and why.
+
+A reading is a change of fields of the Config, nothing else, so each can be trained and measured like any other run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gholm_lib.config import Config
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a question.
+
+    name     in words
+    changes  the fields of the Config that differ from our default
+    longer   epochs and the epochs of decay are multiplied by this
+    instead  what there is instead of a run of the mini grid, "" when there is one
+    """
+
+    name: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    longer: int = 1
+    instead: str = ""
+
+    def config(self, ours: Config) -> Config | None:
+        """``ours`` read this way; None where no run on this data can show it."""
+        if self.instead and (not self.changes or ours.dataset.startswith("mini_")):
+            return None
+        decays = tuple(self.longer * e for e in ours.lr_decay_epochs)
+        return ours.replace(epochs=self.longer * ours.epochs, lr_decay_epochs=decays, **self.changes)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that the paper leaves open.
+
+    key    short name, for links and tests
+    asks   the question
+    gives  what the paper says of it
+    ours   our default, in words
+    why    the reason for it
+    """
+
+    key: str
+    asks: str
+    gives: str
+    ours: str
+    why: str
+    readings: tuple[Reading, ...]
+
+
+LEDGER: tuple[Question, ...] = (
+    Question(
+        "cam_weighted",
+        "Are the channels of eq. (2) weighted by a_k^c?",
+        "the text says so, the printed formula lacks the weight",
+        "weighted",
+        "eq. (1) would be of no use otherwise, and GradCAM [8] weights",
+        (Reading("unweighted, as printed", {"cam_weighted": False}),),
+    ),
+    Question(
+        "cam_class",
+        "Whose class c is explained in training?",
+        "the predicted class",
+        "predicted",
+        "section 3.2 says so; test time has no labels",
+        (Reading("ground truth", {"cam_class": "label"}),),
+    ),
+    Question(
+        "denominator",
+        "Which samples are A(i) of eq. (11)?",
+        "the negatives of i",
+        "negatives only",
+        "as printed",
+        (Reading("all but i (Khosla [26])", {"denominator": "all"}),),
+    ),
+    Question(
+        "normalize",
+        "Has z unit length?",
+        "silent",
+        "unit length",
+        "Khosla [26] normalises, and eq. (11) with negatives only has no lower bound otherwise",
+        (Reading("z as it comes", {"normalize": False}),),
+    ),
+    Question(
+        "z",
+        "Which vector is z?",
+        '"after the fully connected layer"',
+        "logits",
+        "read literally: ConvNeXt has one fully connected layer, the classifier",
+        (
+            Reading("pooled features before the classifier", {"z": "features"}),
+            Reading("a projection head (Khosla [26])", {"z": "projection"}),
+        ),
+    ),
+    Question(
+        "reduction",
+        "Sum or mean over I in eq. (11)?",
+        "a sum",
+        "mean",
+        "the sum grows with the batch, 32 times the mean here, and would swamp cross-entropy",
+        (
+            Reading("sum, as printed", {"reduction": "sum"}),
+            Reading("sum of z as it comes: eq. (11) to the letter", {"reduction": "sum", "normalize": False}),
+        ),
+    ),
+    Question(
+        "tau",
+        "Which temperature?",
+        '0.7, "after [26]"',
+        "0.7",
+        "as printed; Khosla's own best is 0.1, and 0.07 stands in the authors' code",
+        (
+            Reading("0.1", {"tau": 0.1}),
+            Reading("0.07", {"tau": 0.07}),
+            Reading(
+                "the loss of Khosla [26] as a whole: all but i, projection head, 0.1",
+                {"tau": 0.1, "denominator": "all", "z": "projection"},
+            ),
+        ),
+    ),
+    Question(
+        "fill",
+        "What do erased pixels become?",
+        "silent",
+        "the mean colour (zero after normalisation)",
+        "what WS-DAN's code does [5]",
+        (
+            Reading("black", {"fill": "black"}),
+            Reading("the image's mean per channel", {"fill": "channel_mean"}),
+            Reading("noise", {"fill": "noise"}),
+        ),
+    ),
+    Question(
+        "theta_per",
+        "Is theta drawn for each image or for each batch?",
+        '"a random number"',
+        "for each image",
+        "WS-DAN [5] draws for each image",
+        (Reading("for each batch", {"theta_per": "batch"}),),
+    ),
+    Question(
+        "connectivity",
+        "Which neighbours connect a component?",
+        "silent",
+        "8",
+        "what MMAL's code does",
+        (Reading("4", {"connectivity": "4"}),),
+    ),
+    Question(
+        "crop_padding",
+        "Is there a margin round the box?",
+        "silent",
+        "none",
+        "the paper names none",
+        (Reading("0.1 of its sides (WS-DAN, training)", {"crop_padding": 0.1}),),
+    ),
+    Question(
+        "crop_min_size",
+        "Has the box a smallest size?",
+        "silent",
+        "none; an empty mask gives the whole image",
+        "the paper names none",
+        (Reading("half the image's side", {"crop_min_size": 0.5}),),
+    ),
+    Question(
+        "crop_square",
+        "Is the crop stretched to the input's square?",
+        "silent",
+        "stretched",
+        "the simplest; images are stretched too (510 x 510)",
+        (Reading("square box", {"crop_square": True}),),
+    ),
+    Question(
+        "crop_gradient",
+        "Does the crop's gradient reach the heatmap?",
+        "silent",
+        "no",
+        "the corners of a box are not differentiable",
+        (Reading("yes", instead="would need another, soft crop: another method"),),
+    ),
+    Question(
+        "jitter",
+        "How strong is the jitter?",
+        "brightness and saturation, amounts not stated",
+        "brightness 0.126, saturation 0.5",
+        "the amounts in WS-DAN's code",
+        (Reading("none", {"brightness": 0.0, "saturation": 0.0}),),
+    ),
+    Question(
+        "cam_layer",
+        'Which is "the last convolutional layer"?',
+        '"the last feature layer"',
+        "output of the last stage",
+        "the features that the classifier sees",
+        (
+            Reading("the last block's depthwise convolution", {"cam_layer": "depthwise"}),
+            Reading("after the final norm", {"cam_layer": "norm"}),
+        ),
+    ),
+    Question(
+        "epochs",
+        "How many epochs?",
+        "not stated; the rate falls after 15 and 30",
+        "45 (mini: 10)",
+        "a third leg as long as the first two",
+        (Reading("twice as many, decays twice as late", longer=2),),
+    ),
+    Question(
+        "reported_epoch",
+        "Which epoch's accuracy is reported?",
+        "silent",
+        "the last",
+        "nothing is chosen on the test images; choosing the best test epoch is optimistic",
+        (
+            Reading(
+                "best test epoch, or chosen on held-out images", instead="measured, see the table of epochs"
+            ),
+        ),
+    ),
+    Question(
+        "weights",
+        "Which ImageNet-22k weights?",
+        "silent",
+        "fb_in22k",
+        "the plain reading: not fine-tuned on ImageNet-1k",
+        (
+            Reading(
+                "fine-tuned on ImageNet-1k (fb_in22k_ft_in1k)",
+                {"backbone": "convnext_small.fb_in22k_ft_in1k"},
+                instead="the mini backbone starts from drawn classes, not from ImageNet",
+            ),
+        ),
+    ),
+    Question(
+        "dogs",
+        "Were test images of Stanford Dogs seen in pretraining?",
+        "ImageNet-1k initialisation",
+        "ImageNet-1k, as the paper has it",
+        "Stanford Dogs is drawn from ImageNet, so its test images may have been trained on",
+        (
+            Reading(
+                "weights that never saw these images",
+                instead="no such ConvNeXt-S is public; the drawn sets share no class with the drawn pretraining",
+            ),
+        ),
+    ),
+    Question(
+        "seeds",
+        "How far do two runs of one row differ?",
+        "one run per row, no spread",
+        "several seeds, interval and paired test",
+        "0.2 points are 12 of CUB's 5794 images",
+        (Reading("one run", instead="measured, see the seeds' spread in Tables 2 and 3"),),
+    ),
+)

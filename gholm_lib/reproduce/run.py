@@ -1,0 +1,309 @@
+"""Make the runs that are not recorded yet; say before and between them how much is left.
+
+A finished run leaves its record (``record.json`` and ``predictions.npz``, no weights) in the records folder. A run
+whose loss stops being finite leaves ``failure.json`` there: that is a result too. Killed at any moment, the same
+command goes on: recorded runs are skipped and the one that was cut goes on from its last epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from gholm_lib.config import Config, config_from_dict
+from gholm_lib.datasets import DATASETS, DataError, load_dataset
+from gholm_lib.experiments import evaluate_run
+from gholm_lib.gradcam import NonFiniteError
+from gholm_lib.model import GHOLMNet
+from gholm_lib.records import Record, write_whole
+from gholm_lib.reproduce.grid import Job
+from gholm_lib.tables import load_records, records_folder
+from gholm_lib.training import RunOptions, train
+
+FAILURE = "failure.json"
+
+
+# ---------------------------------------------------------------------- what is there
+
+
+@dataclass
+class Shelf:
+    """The records of one folder by job: what tables are made of.
+
+    Jobs are known by their settings, not by the name of the folder: a setting that the kit gains later, at its
+    default, makes no record a stranger.
+    """
+
+    records: dict[Job, Record]
+    failures: dict[Job, dict[str, Any]]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Shelf:
+        """Every record and every failure below a folder (which need not exist)."""
+        notes = [json.loads(p.read_text()) for p in sorted(Path(folder).rglob(FAILURE))]
+        return cls(
+            {Job(r.settings, r.tested_mu): r for r in load_records(folder)},
+            {Job(config_from_dict(n["config"]), n["tested_mu"]): n for n in notes},
+        )
+
+    def __contains__(self, job: Job) -> bool:
+        return job in self.records or job in self.failures
+
+
+# ---------------------------------------------------------------------- making runs
+
+
+def make_runs(
+    jobs: Sequence[Job], records: Path, options: RunOptions, say: Callable[[str], None] = print
+) -> None:
+    """Make the jobs that are not recorded, in order, with a line of progress after each.
+
+    raises DataError, before anything starts, when a data set is not there.
+    """
+    shelf = Shelf.read(records)
+    todo = [j for j in jobs if j not in shelf]
+    for dataset in dict.fromkeys(j.config.dataset for j in todo):
+        load_dataset(dataset, options.data_root)
+    estimate = Estimate.of(shelf, options)
+    say(f"{len(jobs)} runs and tests, {len(jobs) - len(todo)} recorded already; {estimate.left(todo)}")
+    for done, job in enumerate(todo, 1):
+        start = time.perf_counter()
+        result = make(job, records, options)
+        if isinstance(result, Record):
+            estimate.learn(job, result)
+            outcome = f"{result.accuracy:.1f} %"
+        else:
+            outcome = f"loss not finite in epoch {result['epoch']}"
+        say(
+            f"[{done}/{len(todo)}] {job.name}: {outcome}, {time.perf_counter() - start:.0f} s; "
+            f"{estimate.left(todo[done:])}"
+        )
+
+
+def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any]:
+    """Train (or go on training, or test) and record one job; returns its record, or the note of its failure."""
+    try:
+        record = train(job.config, options)
+        if job.tested_mu is not None:
+            record = _tested(job, options)
+    except NonFiniteError as error:
+        failure = _failure(job, error, options)
+        (records / job.name).mkdir(parents=True, exist_ok=True)
+        text = json.dumps(failure, indent=1).encode()
+        write_whole(records / job.name / FAILURE, lambda f: f.write(text))
+        return failure
+    record.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
+    return record
+
+
+def _tested(job: Job, options: RunOptions) -> Record:
+    """The record of a trained network that is tested with another mu."""
+    record = evaluate_run(Path(options.runs) / job.config.run_id, options, job.tested_mu)
+    record.config = job.config.to_dict()  # as trained
+    record.tested_mu = job.tested_mu
+    return record
+
+
+def _failure(job: Job, error: NonFiniteError, options: RunOptions) -> dict[str, Any]:
+    """Settings, message and, where the training loop noted them, epoch, step and loss terms."""
+    note = {"epoch": None, "step": None}
+    path = Path(options.runs) / job.config.run_id / FAILURE
+    if path.exists():
+        note |= json.loads(path.read_text())
+    # JSON has no NaN and no infinity.
+    terms = {k: str(v) if not math.isfinite(v) else v for k, v in note.pop("terms", {}).items()}
+    about = {"config": job.config.to_dict(), "tested_mu": job.tested_mu}
+    return {**about, **note, "terms": terms, "message": str(error).split(" The state")[0]}
+
+
+# ---------------------------------------------------------------------- how long, how large
+
+
+def passes(config: Config, train_images: int, test_images: int) -> float:
+    """Work of a run in forward passes of one image: a training step costs three (forward, and backward twice)."""
+    branches = 1 + config.crop + config.drop
+    trained, tests = config.epochs * train_images, -(-config.epochs // config.evaluate_every)
+    if config.max_steps is not None:  # a trial of speed
+        trained = min(trained, config.max_steps * config.batch_size)
+        tests = -(-tests * trained // (config.epochs * train_images))
+    return 3.0 * trained * branches + tests * test_images * (1 + config.crop)
+
+
+@lru_cache
+def _flops(backbone: str, options: tuple[str, ...], size: int) -> float:
+    """Floating point operations of one image's forward pass, counted without computing it."""
+    config = Config(
+        backbone=backbone, backbone_options=options, weights="none", crop=False, sup=False, drop=False
+    )
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        GHOLMNet.from_config(config, 100)(torch.empty(1, 3, size, size))
+    return float(counter.get_total_flops())
+
+
+def flops(config: Config) -> float:
+    """Floating point operations of one image's forward pass."""
+    return _flops(config.backbone, config.backbone_options, config.image_size)
+
+
+@lru_cache
+def _images(dataset: str, root: Path | None) -> tuple[int, int] | None:
+    try:
+        data = load_dataset(dataset, root)
+    except DataError:
+        expected = DATASETS[dataset].expected
+        return expected and expected[1:]
+    return len(data.train), len(data.test)
+
+
+@dataclass
+class Estimate:
+    """Seconds of a run, from finished ones: the same network and size on the same device where there are any.
+
+    Seconds for each floating point operation are taken from finished runs and multiplied by the operations of a run
+    to be made. ``fresh`` are those of this session, which know how busy the machine is now, and come first.
+    """
+
+    device: str
+    data_root: Path | None
+    known: list[tuple[Config, str, float]] = field(
+        default_factory=list
+    )  # settings, device, seconds an operation
+    fresh: list[tuple[Config, str, float]] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, shelf: Shelf, options: RunOptions) -> Estimate:
+        """From the records that there are: ``shelf``, the kept ones, and the runs folder (trials of a few steps)."""
+        gpu = torch.cuda.is_available() and options.device != "cpu"
+        estimate = cls(torch.cuda.get_device_name() if gpu else "cpu", options.data_root)
+        everything = [shelf.records] + [Shelf.read(f).records for f in (records_folder(), options.runs)]
+        for job, record in dict(ChainMap(*everything)).items():
+            if job.tested_mu is None:
+                estimate.known.append(estimate._rate(record))
+                estimate._remember(record)
+        return estimate
+
+    def learn(self, job: Job, record: Record) -> None:
+        """Take in a run of this session."""
+        if job.tested_mu is None:
+            self.fresh.append(self._rate(record))
+            self._remember(record)
+
+    def _rate(self, record: Record) -> tuple[Config, str, float]:
+        config = record.settings
+        work = passes(config, record.data["train"], record.data["test"]) * flops(config)
+        return config, record.environment["device"], record.cost["seconds"] / work
+
+    def _remember(self, record: Record) -> None:
+        key = _kind(record.settings)
+        self.memory[key] = max(self.memory.get(key, 0), record.cost["peak_memory_bytes"])
+
+    def seconds(self, job: Job) -> float | None:
+        """Seconds of one job; None when nothing is known."""
+        images, rate = _images(job.config.dataset, self.data_root), self._rate_for(job.config)
+        if images is None or rate is None:
+            return None
+        train_images, test_images = images
+        work = passes(job.config, train_images, test_images)
+        if job.tested_mu is not None:
+            work = 2.0 * test_images
+        return work * flops(job.config) * rate
+
+    def _rate_for(self, config: Config) -> float | None:
+        for pool in self._pools(config):
+            if pool:
+                return statistics.median(rate for *_, rate in pool[-20:])
+        return None
+
+    def _pools(self, config: Config) -> list[list]:
+        def alike(runs: list) -> list:
+            return [
+                r for r in runs if r[0].backbone == config.backbone and r[0].image_size == config.image_size
+            ]
+
+        here = [r for r in self.known if r[1] == self.device]
+        return [alike(self.fresh), alike(here), self.fresh, here]
+
+    def left(self, jobs: Sequence[Job]) -> str:
+        """How much is left, in words."""
+        if not jobs:
+            return "nothing left"
+        seconds = [self.seconds(j) for j in jobs]
+        if None in seconds:
+            return f"{len(jobs)} left, for how long no finished run tells yet"
+        return f"{len(jobs)} left, about {duration(sum(seconds))}"
+
+    def basis(self, config: Config) -> str:
+        """What the estimate for runs such as ``config`` rests on."""
+        names = (
+            "finished runs of this session",
+            f"finished runs of this network at this size on this device ({self.device})",
+            "finished runs of another network in this session, by counted operations: rough",
+            f"finished runs of another network on this device ({self.device}), by counted operations: rough",
+        )
+        for pool, name in zip(self._pools(config), names, strict=True):
+            if pool:
+                return f"{len(pool[-20:])} {name}"
+        trial = f"gholm train --preset paper --dataset {config.dataset} --max-steps 20"
+        return f"nothing: no run is finished on this device ({self.device}); a trial tells, for example `{trial}`"
+
+
+def _kind(config: Config) -> str:
+    return f"{config.backbone} at {config.image_size} pixels, batch {config.batch_size}, {config.branches}"
+
+
+def duration(seconds: float) -> str:
+    """ "40 s", "12 min", "3.4 h", "8 days"."""
+    for unit, size, limit in (("s", 1, 90), ("min", 60, 90)):
+        if seconds < limit * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+@lru_cache
+def _parameters(backbone: str, options: tuple[str, ...]) -> int:
+    config = Config(backbone=backbone, backbone_options=options, weights="none")
+    with torch.device("meta"):
+        return sum(p.numel() for p in GHOLMNet.from_config(config, 100).parameters())
+
+
+def disk_bytes(config: Config) -> tuple[int, int]:
+    """Bytes that a run leaves (float32 weights), and needs while it trains (and the optimiser's momentum)."""
+    weights = 4 * _parameters(config.backbone, config.backbone_options)
+    return weights, 2 * weights
+
+
+def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
+    """What ``make_runs`` would do: runs, hours, disk and memory, and what the estimate rests on."""
+    shelf = Shelf.read(records)
+    todo = [j for j in jobs if j not in shelf]
+    estimate = Estimate.of(shelf, options)
+    lines = [f"{len(jobs)} runs and tests are needed, {len(jobs) - len(todo)} are recorded in {records}"]
+    for job in todo:
+        seconds = estimate.seconds(job)
+        lines.append(f"  {'?' if seconds is None else duration(seconds):>8}  {job.name}")
+    trained = {j.config.run_id: j.config for j in todo}
+    for kind in sorted({_kind(c) for c in trained.values()}):
+        peak = estimate.memory.get(kind)
+        held = f"{peak / 2**30:.1f} GiB at most in a finished run" if peak else "not measured yet"
+        lines.append(f"memory, {kind}: {held}")
+    for dataset in sorted({c.dataset for c in trained.values()}):
+        config = next(c for c in trained.values() if c.dataset == dataset)
+        lines.append(f"hours, {dataset}: rest on {estimate.basis(config)}")
+    kept = sum(disk_bytes(c)[0] for c in trained.values())
+    working = max((disk_bytes(c)[1] for c in trained.values()), default=0)
+    lines.append(
+        f"disk: {kept / 2**30:.2f} GiB of weights in {options.runs}, {working / 2**30:.2f} GiB while a run trains"
+    )
+    return "\n".join([*lines, f"in all: {estimate.left(todo)}"])
