@@ -13,12 +13,14 @@ export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce test lint lab clean env python-check
+.PHONY: help reproduce test html slides lint lab clean env python-check
 
 help:
 	@echo 'make reproduce  make the environment, draw the data, run every notebook, rebuild figures/'
 	@echo 'make test       lint, tests, and every notebook as a test'
 	@echo 'make lab        open the notebooks in JupyterLab'
+	@echo 'make html       the chapters as web pages: build/html/index.html, no network needed'
+	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
 	@echo 'make lint       ruff for .py and .ipynb; notebooks must be committed without outputs'
 	@echo 'make clean      remove build/ and caches; .venv, data/, runs/ and figures/ stay'
 	@echo
@@ -37,6 +39,14 @@ test: export GHOLM_MODE = quick
 test: lint
 	$(PY) -m gholm_lib data get mini
 	$(PY) -m pytest --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) tests $(NOTEBOOKS)
+
+html: env
+	$(PY) -m gholm_lib data get mini
+	$(PY) -m gholm_lib notebooks html
+
+slides: env
+	$(PY) -m gholm_lib data get mini
+	$(PY) -m gholm_lib notebooks slides
 
 lint: env
 	$(PY) -m ruff check .

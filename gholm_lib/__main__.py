@@ -28,6 +28,8 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   results [FOLDER]       table of finished runs (default: the kept records, data/records)
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
+  notebooks html         the chapters as web pages that need no network   [--out FOLDER]
+  notebooks slides       the chapters as slides that need no network      [--out FOLDER]
 """
 
 
@@ -267,24 +269,23 @@ def _data(args: list[str]) -> int:
 
 
 def _notebooks(args: list[str]) -> int:
-    from gholm_lib.notebooks import run_notebooks
+    from gholm_lib.notebooks import publish, run_notebooks
 
-    @dataclass(frozen=True)
-    class Run:
-        """Execute notebooks and export them as HTML."""
+    kind, rest = (args[0], args[1:]) if args[:1] in (["run"], ["html"], ["slides"]) else ("run", args)
 
-        notebooks: tyro.conf.Positional[tuple[Path, ...]] = ()
-        """Notebooks (none: all of them)."""
-        out: Path | None = None
-        """Folder for the executed copies (default: build/notebooks)."""
+    def notebooks(notebooks: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path | None = None) -> bool:
+        """run: execute notebooks. html, slides: web pages, or a deck of each, that open without a network; a
+        notebook runs first if its executed copy in build/notebooks is out of date.
 
-    command = tyro.cli(
-        tyro.conf.OmitSubcommandPrefixes[Annotated[Run, tyro.conf.subcommand("run")]],
-        args=args[1:] if args[:1] == ["run"] else args,
-        prog="gholm notebooks run",
-    )
-    results = run_notebooks(list(command.notebooks) or None, command.out)
-    return 0 if all(r.ok for r in results) else 1
+        Args:
+            notebooks: Notebooks (none: all of them).
+            out: Folder to write to (default: build/notebooks, build/html or build/slides).
+        """
+        if kind == "run":
+            return all(result.ok for result in run_notebooks(list(notebooks) or None, out))
+        return not publish(kind, list(notebooks) or None, out)
+
+    return 0 if tyro.cli(notebooks, args=rest, prog=f"gholm notebooks {kind}") else 1
 
 
 def _doctor(args: list[str]) -> None:

@@ -1,21 +1,26 @@
-"""Run the notebooks: execute, look for errors that a widget swallowed, keep a copy and a web page.
+"""Run the notebooks, and make pages and slides of them: `gholm notebooks run`, `html` and `slides`.
 
-From the command line: `gholm notebooks run`. nbclient executes and nbconvert makes the pages.
+nbclient executes; errors that a widget swallowed are looked for. An executed copy is used again as long as the code
+of its notebook and of the library is what it was made with.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
+
+from gholm_lib.publish.deck import Decks
+from gholm_lib.publish.site import Site
 
 CELL_SECONDS = 600  # per cell, in quick mode; notebook metadata `execution.timeout` overrides it
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -31,7 +36,7 @@ class NotebookResult:
         seconds: wall time, kernel start included.
         error: why it failed, several lines; None when every cell ran.
         executed: the executed copy, written also after a failure.
-        html: the same as a web page with its images inside; None when none was asked for.
+        html: the same as a web page with its images inside; None when none was asked for or could be made.
     """
 
     path: Path
@@ -73,7 +78,7 @@ def run_notebooks(
     Args:
         paths: notebook files; None takes every `notebooks/*.ipynb` of the project, in order.
         out: folder for the executed copies and pages; None takes `build/notebooks`.
-        html: also write a web page for each.
+        html: also write a web page for each, and an index.
 
     Returns:
         One result for each notebook, in order; some may have failed, see `NotebookResult.ok`.
@@ -84,20 +89,62 @@ def run_notebooks(
     files = _find(paths)
     folder = Path(out).resolve() if out is not None else project_root() / "build" / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
+    site = Site(folder, files, project_root()) if html else None
     width = max(len(file.stem) for file in files)
     results = []
     for number, file in enumerate(files, 1):
         print(f"[{number}/{len(files)}] {file.stem:<{width}} ...", end="", flush=True)
-        result = _run(file, folder, html)
+        result = _run(file, folder, site)
         print(f" {result.seconds:6.1f} s  {'ok' if result.ok else 'FAILED'}", flush=True)
         if result.error:
             print("    " + result.error.replace("\n", "\n    "), flush=True)
         results.append(result)
+    if site:
+        site.finish()
     failed = [result.path.name for result in results if not result.ok]
     print(f"{len(files) - len(failed)} of {len(files)} notebooks ran; copies in {folder}")
     if failed:
         print("failed: " + ", ".join(failed))
     return results
+
+
+def publish(
+    kind: Literal["html", "slides"],
+    paths: Iterable[str | Path] | None = None,
+    out: str | Path | None = None,
+    copies: str | Path | None = None,
+) -> list[NotebookResult]:
+    """Make web pages or slides of notebooks; those whose executed copy is missing or out of date run first.
+
+    Args:
+        kind: "html": pages with an index; "slides": a deck for each, and a list of them.
+        paths: notebook files; None takes every `notebooks/*.ipynb` of the project, in order.
+        out: folder to write to; None takes `build/html` or `build/slides`.
+        copies: folder of the executed copies; None takes `build/notebooks`.
+
+    Returns:
+        The notebooks that failed, with the reason; of one that stopped, the page shows what there is.
+
+    Raises:
+        FileNotFoundError: a path is not a file, or there is no notebook at all.
+    """
+    files, build = _find(paths), project_root() / "build"
+    copies = Path(copies or build / "notebooks").resolve()
+    folder = Path(out or build / kind).resolve()
+    stale = [file for file in files if not _up_to_date(file, copies / file.name)]
+    print(f"{len(files) - len(stale)} of {len(files)} executed copies are up to date", flush=True)
+    failed = [r for r in run_notebooks(stale, copies, html=False) if not r.ok] if stale else []
+    site = (Site if kind == "html" else Decks)(folder, files, project_root())
+    for file in site.chapters:
+        try:
+            site.write(file, _with_outputs(file, copies / file.name))
+        except ValueError as error:
+            print(f"FAILED {error}")
+            failed.append(NotebookResult(file, 0.0, str(error), copies / file.name, None))
+    index = site.finish()
+    if index:
+        print(f"open {index} in a browser")
+    return failed
 
 
 def swallowed_errors(notebook: nbformat.NotebookNode) -> list[str]:
@@ -139,19 +186,59 @@ def _find(paths: Iterable[str | Path] | None) -> list[Path]:
     return files
 
 
-def _run(file: Path, folder: Path, html: bool) -> NotebookResult:
+def _run(file: Path, folder: Path, site: Site | None) -> NotebookResult:
     start = time.perf_counter()
-    executed = folder / file.name
-    page = executed.with_suffix(".html") if html else None
+    executed, page = folder / file.name, None
+    digest = _digest(file)
     notebook, error = _execute(file)
     if notebook is None:  # not a notebook: nothing to keep, and no stale copy to mislead
         for old in (executed, executed.with_suffix(".html")):
             old.unlink(missing_ok=True)
         return NotebookResult(file, time.perf_counter() - start, error, executed, None)
+    if error is None:
+        notebook.metadata["gholm"] = {"code": digest}
     nbformat.write(notebook, executed)
-    if page:
-        page.write_text(_html(notebook, file), encoding="utf-8")
+    if site:
+        try:
+            page = site.write(file, notebook)
+        except ValueError as problem:
+            error = error or str(problem)
     return NotebookResult(file, time.perf_counter() - start, error, executed, page)
+
+
+def _digest(file: Path) -> str:
+    """Stands for everything that outputs come from: the notebook's code, the library's files, the kept records."""
+    try:
+        cells = nbformat.read(file, as_version=4).cells
+    except Exception:  # a broken file has no copy that could be up to date
+        return ""
+    digest = hashlib.sha256("\0".join(c.source for c in cells if c.cell_type == "code").encode())
+    library, records = Path(__file__).parent, project_root() / "data" / "records"
+    files = [f for f in library.rglob("*") if f.suffix in (".py", ".json", ".safetensors")]
+    for used in sorted(f for f in files if library / "publish" not in f.parents) + sorted(
+        records.rglob("*.*")
+    ):
+        if used.is_file():
+            digest.update(used.name.encode() + hashlib.sha256(used.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _up_to_date(file: Path, copy: Path) -> bool:
+    try:
+        kept = nbformat.read(copy, as_version=4).metadata.get("gholm", {})
+    except Exception:  # no copy, or a broken one
+        return False
+    return kept.get("code") == _digest(file)
+
+
+def _with_outputs(file: Path, copy: Path) -> nbformat.NotebookNode:
+    """The notebook as it is now, its prose too, with the outputs of its executed copy."""
+    notebook, executed = nbformat.read(file, as_version=4), nbformat.read(copy, as_version=4)
+    code = [[cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, executed)]
+    for cell, ran in zip(*code, strict=True):
+        cell.outputs = ran.outputs
+    notebook.metadata = executed.metadata
+    return notebook
 
 
 def _execute(file: Path) -> tuple[nbformat.NotebookNode | None, str | None]:
@@ -198,9 +285,3 @@ def _tail(cell: nbformat.NotebookNode, error: CellExecutionError, lines: int = 1
     tracebacks = [o["traceback"] for o in cell.outputs if o.output_type == "error"]
     shown = "\n".join(tracebacks[-1]) if tracebacks else f"{error.ename}: {error.evalue}"
     return "\n".join(ANSI_COLOUR.sub("", shown).rstrip().splitlines()[-lines:])
-
-
-def _html(notebook: nbformat.NotebookNode, file: Path) -> str:
-    resources = {"metadata": {"name": file.stem, "path": str(file.parent)}}
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources=resources)
-    return page
