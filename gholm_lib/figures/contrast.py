@@ -5,7 +5,7 @@ Vectors come in the order of the loss: B of Raw, then the B of Crop of the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -22,7 +22,7 @@ from gholm_lib.datasets import Sample, load_image
 from gholm_lib.losses import supcon_loss
 from gholm_lib.masking import crop
 from gholm_lib.model import GHOLMNet
-from gholm_lib.transforms import to_input, to_picture
+from gholm_lib.transforms import Batches, to_input, to_picture
 
 KINDS = ("itself", "own Raw / Crop", "another image, same class", "another class")
 ITSELF, OWN, SAME, OTHER = range(4)
@@ -335,13 +335,14 @@ def chance_of_a_partner(images: int, per_class: int, batch: int) -> float:
     return float(1 - np.prod(np.maximum(strangers - k, 0) / (images - 1 - k)))
 
 
-def partners(batches: Iterable[Sequence[int]], labels: Sequence[int]) -> np.ndarray:
-    """For each image of each batch of indices, how many others of the batch share its class: (all images,) int."""
-    labels = np.asarray(labels)
-    counts = []
-    for batch in batches:
-        own = labels[list(batch)]
-        counts.append((own[:, None] == own[None]).sum(1) - 1)
+def partners(labels: Sequence[int], batch: int, epochs: int, seed: int = 0) -> np.ndarray:
+    """For each image of some epochs of the kit's own batches, how many others of its batch share its class."""
+    labels, batches, counts = np.asarray(labels), Batches(len(labels), batch, seed), []
+    for epoch in range(epochs):
+        batches.epoch = epoch
+        for items in batches:
+            own = labels[[index for index, _ in items]]
+            counts.append((own[:, None] == own[None]).sum(1) - 1)
     return np.concatenate(counts)
 
 
