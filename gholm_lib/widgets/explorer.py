@@ -97,16 +97,29 @@ class Explorer(Panel):
         most = max(map(len, self.by_class.values()))
         named = [(name, k) for k, name in enumerate(classes)]
         controls = {
-            "picture": dropdown("picture of", self._choices(), self._last(), hint="a class, or your own photo"),
+            "picture": dropdown(
+                "picture of", self._choices(), self._last(), hint="a class, or your own photo"
+            ),
             "number": widgets.BoundedIntText(
-                1, 1, most, description="number", layout=widgets.Layout(width="150px"), tooltip="which picture"
+                1,
+                1,
+                most,
+                description="number",
+                layout=widgets.Layout(width="150px"),
+                tooltip="which picture",
             ),
             "target": dropdown(
-                "heat of", [("predicted class", None), *named], hint="class c of eq. (1); the paper: predicted"
+                "heat of",
+                [("predicted class", None), *named],
+                hint="class c of eq. (1); the paper: predicted",
             ),
             "fill": dropdown("erase with", FILLS, net.config.fill, hint="what erased pixels become"),
-            "mu": slider("μ", net.config.mu, 0, 5, 0.1, hint="threshold of the crop, eq. (5), in means of the heat"),
-            "theta": slider("θ", 1.5, 0, 5, 0.1, hint="threshold of the erasure, eq. (6), in means of the heat"),
+            "mu": slider(
+                "μ", net.config.mu, 0, 5, 0.1, hint="threshold of the crop, eq. (5), in means of the heat"
+            ),
+            "theta": slider(
+                "θ", 1.5, 0, 5, 0.1, hint="threshold of the erasure, eq. (6), in means of the heat"
+            ),
         }
         self.upload = widgets.FileUpload(
             accept="image/*", multiple=False, description=f"your photo (up to {LARGEST_UPLOAD_MB} MB)"
@@ -126,7 +139,9 @@ class Explorer(Panel):
         picture = self.controls["picture"]
         shown = picture.value
         with self.hold_trait_notifications():
-            picture.unobserve(self._changed, names="value")  # a new list resets the value: not worth a drawing
+            picture.unobserve(
+                self._changed, names="value"
+            )  # a new list resets the value: not worth a drawing
             picture.options, picture.value = self._choices(), shown
             picture.observe(self._changed, names="value")
         picture.value = self._last()

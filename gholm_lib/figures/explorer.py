@@ -1,0 +1,96 @@
+"""The pictures of chapter 09: what the network makes of one picture, on one screen; how a picture gets in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gholm_lib import plots
+from gholm_lib.config import Config
+from gholm_lib.photos import Look, top
+from gholm_lib.transforms import resized, to_input, to_picture
+
+NAMES = {"raw": "Raw", "both": "answer: Raw + Crop", "crop": "Crop", "drop": "Drop (not in answer)"}
+LETTERS = 24  # of a class's name fit beside its percentage
+
+
+@plots.in_style
+def explorer_panel(
+    look: Look,
+    classes: Sequence[str],
+    config: Config,
+    mu: float,
+    theta: float,
+    title: str,
+    label: int | None = None,
+    source: str = "",
+) -> Figure:
+    """Image and box, heat, crop, erased image; under them the likeliest classes of each branch.
+
+    title   what the picture is called
+    label   its true class, marked ✓; None when nobody knows
+    source  small print at the foot
+    """
+    # Wider than a 16:9 screen, so that the sliders fit above it.
+    fig, axes = plots.styled(4, 2, size=(3.3, 3.15), height_ratios=(1.3, 1))
+    image = _array(look.image, config)
+    plots.picture(axes[0, 0], image, f"1  {short(title, 27)}\nand its box (eq. 5)")
+    plots.box(axes[0, 0], look.box)
+    artist = plots.heat_over(
+        axes[0, 1], image, look.heat.cpu().numpy(), mu, f"2  heat of\n{short(classes[look.target])}"
+    )
+    plots.heat_bar(fig, artist, axes[0, 1])
+    size = "empty mask: whole picture" if look.fallback else f"{100 * look.box_share:.0f} % of the picture"
+    plots.picture(axes[0, 2], _array(look.crop, config), f"3  crop, μ = {mu:.2f}\n{size}")
+    gone = 100 * float(look.erased_mask.float().mean())
+    plots.picture(axes[0, 3], _array(look.erased, config), f"4  erased, θ = {theta:.2f}\n{gone:.0f} % gone")
+    for ax, branch in zip(axes[1], NAMES, strict=True):
+        class_bars(ax, top(look.logits[branch]), classes, branch, label)
+    fig.supxlabel(source, fontsize=11, color="0.35")
+    return fig
+
+
+def short(name: str, letters: int = LETTERS) -> str:
+    """A name that fits; what is cut is its middle, for cars differ by the year at the end."""
+    tail = letters * 2 // 5
+    return name if len(name) <= letters else f"{name[: letters - tail - 1]}…{name[-tail:]}"
+
+
+def class_bars(
+    ax: Axes, likeliest: Sequence[tuple[int, float]], classes: Sequence[str], branch: str, label: int | None
+) -> None:
+    """Class names over bars of their probabilities; likeliest first; the true class, if known, with a ✓."""
+    for row, (k, p) in enumerate(likeliest):
+        words = {"transform": ax.get_yaxis_transform(), "va": "bottom", "fontsize": 13.5}
+        ax.text(0, row - 0.1, "✓ " * (k == label) + short(classes[k]), **words)
+        ax.text(0.97, row - 0.1, f"{100 * p:.0f} %", ha="right", **words)
+    rows = np.arange(len(likeliest)) + 0.1
+    ax.barh(rows, 0.97, 0.22, color="0.9")
+    ax.barh(rows, [0.97 * p for _, p in likeliest], 0.22, color=plots.COLOURS[branch])
+    ax.set(xlim=(0, 1), ylim=(len(likeliest) - 0.6, -0.75), title=NAMES[branch])
+    ax.axis("off")
+
+
+@plots.in_style
+def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
+    """One row a picture: the file, the square that it becomes, with the frame of what is used, and what is used."""
+    fig, axes = plots.styled(3, len(images), size=(4.2, 3.6), squeeze=False)
+    side = config.resize if config.random_crop else config.image_size
+    edge = round((side - config.image_size) / 2)
+    for ax, (title, image) in zip(axes, images.items(), strict=True):
+        plots.picture(ax[0], np.asarray(image), f"{title}\n{image.width} × {image.height} pixels")
+        square = resized(image, config).permute(1, 2, 0).numpy()
+        plots.picture(ax[1], square, f"squeezed to\n{side} × {side}")
+        plots.box(ax[1], (edge, edge, edge + config.image_size, edge + config.image_size))
+        used = _array(to_input(image, config), config)
+        plots.picture(ax[2], used, f"what the network sees\n{config.image_size} × {config.image_size}")
+    return fig
+
+
+def _array(image: torch.Tensor, config: Config) -> np.ndarray:
+    return to_picture(image, config).permute(1, 2, 0).cpu().numpy()
