@@ -207,6 +207,26 @@ def test_batch_keeps_its_order_type_and_device():
     assert largest_component_boxes(batch[:0]).shape == (0, 4)
 
 
+@pytest.mark.parametrize(
+    ("side", "connectivity"), [(361, 4), (363, 4), (448, 4), (448, 8), (511, 8), (513, 8)]
+)
+def test_as_many_components_as_a_mask_can_hold(side, connectivity):
+    """Single pixels apart from each other, more or fewer than 16 bits can number; one more pixel joins some."""
+    row, column = np.indices((side, side))
+    mask = (row + column) % 2 == 0 if connectivity == 4 else (row % 2 == 0) & (column % 2 == 0)
+    y = x = (side - 4) // 2 * 2
+    mask[y, x + 1] = True
+    higher = connectivity == 4  # a cross of five, else three in a row
+    assert box_of(mask, connectivity) == [x, y - higher, x + 3, y + 1 + higher]
+
+
+def test_a_batch_large_enough_for_threads_gives_the_boxes_of_its_images(monkeypatch):
+    mask = torch.rand(6, 40, 40, generator=torch.Generator().manual_seed(0)) < 0.5
+    one_by_one = torch.cat([largest_component_boxes(m[None]) for m in mask])
+    monkeypatch.setattr(masking, "THREADS_FROM", 1)
+    assert torch.equal(largest_component_boxes(mask), one_by_one)
+
+
 def test_bad_arguments_are_named():
     mask = torch.zeros(1, 4, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match="connectivity must be 4 or 8, got 6"):
