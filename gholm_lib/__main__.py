@@ -25,7 +25,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
-  results [FOLDER]       table of finished runs (default: the kept records, data/records)
+  results [FOLDER]       table of your own finished runs (default: runs/)
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]
@@ -191,15 +191,18 @@ def _reproduce(args: list[str]) -> int:
 
 
 def _results(args: list[str]) -> None:
-    from gholm_lib.tables import load_records, records_folder, results_table
+    from gholm_lib.tables import load_records, results_table
+    from gholm_lib.training import runs_folder
 
     def results(folder: tyro.conf.Positional[Path | None] = None) -> None:
-        """Markdown table of the finished runs below a folder.
+        """Markdown table of any finished runs below a folder.
 
         Args:
-            folder: Folder of runs (default: data/records).
+            folder: Folder of runs (default: $GHOLM_RUNS, else runs/).
         """
-        print(results_table(load_records(folder or records_folder())))
+        folder = folder or runs_folder()
+        records = load_records(folder)
+        print(results_table(records).markdown() if records else f"no finished run below {folder}")
 
     tyro.cli(results, args=args, prog="gholm results")
 

@@ -9,8 +9,18 @@ from typing import Literal
 import torch
 
 from gholm_lib.reproduce import grid
+from gholm_lib.reproduce.parts import measure_parts
 from gholm_lib.reproduce.run import make_runs, plan
-from gholm_lib.tables import records_folder
+from gholm_lib.reproduce.shelf import Shelf
+from gholm_lib.reproduce.tables import paper_table
+from gholm_lib.reproduce.write import (
+    differing_files,
+    differing_run,
+    ledger_tables,
+    tables_folder,
+    write_all,
+)
+from gholm_lib.tables import Table, records_folder
 from gholm_lib.training import RunOptions
 
 
@@ -35,6 +45,9 @@ class Request:
     """Seeds 0 to seeds - 1 of each run."""
     dry_run: bool = False
     """Say which runs are lacking, with hours, disk and memory, and start none."""
+    check: bool = False
+    """Start no long run and write nothing: fail if a committed table is not what the records give, or if a run of
+    seconds, made again, does not give what is recorded."""
     from_records: bool = False
     """Make tables and figures from the records that there are; start no run."""
     records: Path | None = None
@@ -88,6 +101,33 @@ def reproduce(request: Request) -> int:
     if request.dry_run:
         print(plan(jobs, records, request.options))
         return 0
+    if request.check:
+        return _check(request, records)
     if not request.from_records:
         make_runs(jobs, records, request.options)
+    rows = grid.with_seeds(grid.part_jobs(request.preset), request.seeds)
+    measure_parts(rows, records, request.options)
+    if request.all:
+        written = write_all(request.preset, records, request.options.data_root)
+        print(f"written: {len(written)} files in {tables_folder(request.preset)} and the README's tables")
+        return 0
+    for table in _chosen(request, Shelf.read(records)):
+        table.write(tables_folder(request.preset))
+        print(table.markdown())
     return 0
+
+
+def _chosen(request: Request, shelf: Shelf) -> list[Table]:
+    preset, root = request.preset, request.options.data_root
+    tables = [paper_table(n, preset, shelf, root) for n in request.table]
+    return tables + (ledger_tables(preset, shelf) if request.ledger else [])
+
+
+def _check(request: Request, records: Path) -> int:
+    differing = differing_files(request.preset, records, request.options.data_root)
+    problems = [f"{p} is not what the records give; `gholm reproduce --all` writes it" for p in differing]
+    problems += differing_run(request.preset, records, request.options)
+    print(
+        "\n".join(problems) or "every table is what the records give, and a short run gives what is recorded"
+    )
+    return 1 if problems else 0

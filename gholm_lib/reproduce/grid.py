@@ -76,6 +76,18 @@ def figure_jobs(figure: int, preset: str) -> list[Job]:
     return [Job(config_for(preset, d)) for d in datasets]
 
 
+def part_jobs(preset: str) -> list[Job]:
+    """The trained rows of Tables 2, 3, 8 and 9: whether their heatmaps find the deciding parts; seed 0."""
+    if preset == "paper":  # nobody knows the deciding parts of a photograph
+        return []
+    return [j for t in (2, 3, 8, 9) for j in table_jobs(t, preset)]
+
+
+def check_job(preset: str) -> Job:
+    """A run of seconds with all branches, that ``--check`` makes again."""
+    return Job(config_for(preset, "cub", classes=4, epochs=2, lr_decay_epochs=(1,)))
+
+
 def ledger_jobs(preset: str) -> list[Job]:
     """Our reading, and each other reading that a run can show, on the first data set; seed 0."""
     ours = config_for(preset, "cub")
@@ -95,7 +107,7 @@ def all_jobs(preset: str, seeds: int) -> list[Job]:
     tables = [j for t in TABLES for j in table_jobs(t, preset)] + epoch_jobs(preset)
     figures = [j for f in FIGURES for j in figure_jobs(f, preset)]
     ordered = with_seeds(tables, seeds) + with_seeds(figures, 1) + with_seeds(ledger_jobs(preset), seeds)
-    return list(dict.fromkeys(ordered))
+    return list(dict.fromkeys([*ordered, check_job(preset)]))
 
 
 def shard(jobs: list[Job], part: int, parts: int) -> list[Job]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gholm_lib.config import Config
+from gholm_lib.config import Config, load_config
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ LEDGER: tuple[Question, ...] = (
         "epochs",
         "How many epochs?",
         "not stated; the rate falls after 15 and 30",
-        "45 (mini: 10)",
+        f"{load_config('paper').epochs} (mini birds: {load_config('mini').epochs})",
         "a third leg as long as the first two",
         (Reading("twice as many, decays twice as late", longer=2),),
     ),

@@ -21,45 +21,16 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gholm_lib.config import Config, config_from_dict
+from gholm_lib.config import Config
 from gholm_lib.datasets import DATASETS, DataError, load_dataset
 from gholm_lib.experiments import evaluate_run
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.model import GHOLMNet
 from gholm_lib.records import Record, write_whole
 from gholm_lib.reproduce.grid import Job
-from gholm_lib.tables import load_records, records_folder
+from gholm_lib.reproduce.shelf import FAILURE, Shelf
+from gholm_lib.tables import records_folder
 from gholm_lib.training import RunOptions, train
-
-FAILURE = "failure.json"
-
-
-# ---------------------------------------------------------------------- what is there
-
-
-@dataclass
-class Shelf:
-    """The records of one folder by job: what tables are made of.
-
-    Jobs are known by their settings, not by the name of the folder: a setting that the kit gains later, at its
-    default, makes no record a stranger.
-    """
-
-    records: dict[Job, Record]
-    failures: dict[Job, dict[str, Any]]
-
-    @classmethod
-    def read(cls, folder: str | Path) -> Shelf:
-        """Every record and every failure below a folder (which need not exist)."""
-        notes = [json.loads(p.read_text()) for p in sorted(Path(folder).rglob(FAILURE))]
-        return cls(
-            {Job(r.settings, r.tested_mu): r for r in load_records(folder)},
-            {Job(config_from_dict(n["config"]), n["tested_mu"]): n for n in notes},
-        )
-
-    def __contains__(self, job: Job) -> bool:
-        return job in self.records or job in self.failures
-
 
 # ---------------------------------------------------------------------- making runs
 

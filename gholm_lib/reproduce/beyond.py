@@ -1,0 +1,219 @@
+"""What the paper has no table of: choosing an epoch, the deciding parts, how many images would be enough, and the
+effect of each reading of what it leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gholm_lib.intervals import images_needed, seeds_needed
+from gholm_lib.records import Record
+from gholm_lib.reproduce import grid, paper, verdicts
+from gholm_lib.reproduce.ledger import LEDGER, Question, Reading
+from gholm_lib.reproduce.shelf import Shelf
+from gholm_lib.reproduce.tables import (
+    DRAWN_NOTE,
+    Percent,
+    best_test,
+    branch_rows,
+    is_real,
+    measured_cell,
+)
+from gholm_lib.tables import NOT_RUN, Change, PValue, Table, accuracy_of, change, interval_of, mean_of
+
+POINTS = (0.2, 0.5, 1.0, 2.0)
+
+
+def _on(preset: str, dataset: str) -> str:
+    name = grid.DATASETS[preset][dataset]
+    return paper.NAMES[dataset] if is_real(preset) else f"{name} (drawn data)"
+
+
+def _drawn(preset: str) -> list[str]:
+    return [] if is_real(preset) else [DRAWN_NOTE]
+
+
+# ---------------------------------------------------------------------- which epoch?
+
+
+def epochs_table(preset: str, shelf: Shelf) -> Table:
+    """Three ways of choosing the epoch whose accuracy is reported, on the same networks."""
+    rows = []
+    for name in grid.ROWS:
+        records = shelf.row(grid.config_for(preset, "cub", name, **grid.HOLDOUT))
+        last, best = (accuracy_of(records), best_test(records)) if records else (NOT_RUN, None)
+        rows.append(
+            {
+                "branches": name,
+                "seeds": len(records),
+                "training images": records[0].data["train"] if records else None,
+                "last epoch": last,
+                "chosen on held-out images": _held_out(records),
+                "best test epoch (optimistic)": best,
+                "optimism: best test epoch minus last": best and mean_of(_optimism(records)),
+            }
+        )
+    share = f"{100 * grid.HOLDOUT['holdout']:.0f} %"
+    note = (
+        f"Accuracy in percent on the test images, mean ± standard deviation over seeds. {share} of the training "
+        "images are held out, so these networks learn from less than those of Table 2. All three columns are the "
+        "same networks, tested after every epoch."
+    )
+    title = f"Which epoch is reported? Measured on {_on(preset, 'cub')}"
+    return Table("epochs", title, rows, [note, *_drawn(preset)])
+
+
+def _held_out(records: Sequence[Record]):
+    return mean_of([r.results["held_out"][r.answer] for r in records]) if records else None
+
+
+def _optimism(records: Sequence[Record]) -> list[float]:
+    return [r.results["best_test"][r.answer] - r.accuracy for r in records]
+
+
+# ---------------------------------------------------------------------- the deciding parts
+
+
+def parts_table(preset: str, shelf: Shelf) -> Table:
+    """Does the crop keep, and the erasure take, what decides the class?"""
+    rows = []
+    for job in grid.part_jobs(preset):
+        found = shelf.part_row(job.config)
+        mu, theta = f"{job.config.mu:g}", "1.5"
+        columns = {
+            "box, share of the image": f"area_{mu}",
+            "deciding parts in the box": f"kept_{mu}",
+            "the box moved at random": f"kept_moved_{mu}",
+            "erased, share of the image": f"erased_{theta}",
+            "deciding parts erased": f"removed_{theta}",
+            "the erasure moved at random": f"removed_moved_{theta}",
+        }
+        shares = {
+            c: Percent(float(np.mean([f[k] for f in found]))) if found else None for c, k in columns.items()
+        }
+        row = {"data": job.config.dataset, "branches": _branches(job), "seeds": len(found)}
+        rows.append(row | ({**shares} if found else {**shares, "box, share of the image": NOT_RUN}))
+    note = (
+        "Mean over test images and seeds. Deciding parts: the places that tell an image's class from the classes "
+        "nearest to it, the same for each part. Box at μ = 1.7, erasure at θ = 1.5, by the class that Raw predicts; "
+        "a network that was trained without Crop or Drop is asked all the same. Moved at random: the same shape "
+        "elsewhere, what chance would give."
+    )
+    return Table(
+        "parts", "Does the crop keep, and the erasure take, what decides?", rows, [note, *_drawn(preset)]
+    )
+
+
+def _branches(job: grid.Job) -> str:
+    return next(
+        n for n, c in grid.ROWS.items() if all(getattr(job.config, k) == v for k, v in _full(c).items())
+    )
+
+
+def _full(changes: dict[str, Any]) -> dict[str, Any]:
+    return {"crop": True, "sup": True, "drop": True} | changes
+
+
+# ---------------------------------------------------------------------- how many would be enough?
+
+
+def power_table(preset: str, shelf: Shelf) -> Table:
+    """Test images and seeds with which a difference as small as the paper's is seen in four of five studies."""
+    rows = branch_rows(preset, shelf, "cub")
+    steps = [r.change for r in rows.values() if r.change]
+    disagreement = float(np.mean([s.disagreement for s in steps])) if steps else None
+    spread = _seed_spread(rows)
+    accuracy = paper.BRANCHES["cub"][grid.OURS] / 100
+    table = []
+    for points in POINTS:
+        table.append(
+            {
+                "true difference in points": points,
+                "images of CUB's test set": round(points / 100 * paper.COUNTS["cub"][2]),
+                "test images, unpaired": images_needed(points, accuracy),
+                "test images, paired": _paired(points, accuracy, disagreement),
+                "seeds, one test set": seeds_needed(points, spread) if spread else None,
+            }
+        )
+    measured = (
+        f"the share of answers that change sides from one row of Table 2 to the next ({100 * disagreement:.1f} %)"
+        if disagreement is not None
+        else "a measured disagreement (not run yet)"
+    )
+    seeds = f" Seeds: by a paired t test, with the measured spread of {spread:.2f} points." if spread else ""
+    note = (
+        f"Numbers with which a true difference is found at the 5 % level with a probability of 80 %. Unpaired: two "
+        f"independent test sets, at the paper's {100 * accuracy:.1f} %. Paired: both answer the same images "
+        f"(McNemar), with {measured}.{seeds} CUB has {paper.COUNTS['cub'][2]} test images."
+    )
+    return Table(
+        "power", "How many test images or seeds does a difference need?", table, [note, *_drawn(preset)]
+    )
+
+
+def _paired(points: float, accuracy: float, disagreement: float | None) -> int | None:
+    if disagreement is None:
+        return None
+    return images_needed(points, accuracy, max(disagreement, points / 100))
+
+
+def _seed_spread(rows: dict) -> float | None:
+    """Standard deviation, between seeds, of the difference between neighbouring rows, in points."""
+    squares = []
+    for row in rows.values():
+        if row.against is None:
+            continue
+        own, above = ({r.config["seed"]: r.accuracy for r in x.records} for x in (row, row.against))
+        steps = [own[s] - above[s] for s in own.keys() & above.keys()]
+        if len(steps) > 1:
+            squares.append(np.var(steps, ddof=1))
+    return float(np.sqrt(np.mean(squares))) if squares else None
+
+
+# ---------------------------------------------------------------------- the ledger
+
+
+def ledger_table(preset: str, shelf: Shelf) -> Table:
+    """Each question that the paper leaves open: our reading and why, the others, and their effect on accuracy."""
+    ours = grid.config_for(preset, "cub")
+    base = shelf.row(ours)
+    rows = []
+    for question in LEDGER:
+        for k, reading in enumerate(question.readings):
+            rows.append(_asked(question, k == 0) | _effect(reading, ours, base, shelf))
+    standing = f"{accuracy_of(base)} % ({interval_of(base)}), {len(base)} seeds" if base else NOT_RUN
+    note = (
+        f"Our readings together, on {_on(preset, 'cub')}: {standing}. Each other reading changes one setting of it, "
+        "all branches trained. Effect: difference in points to our readings, 95 % interval over test images and "
+        "seeds; *better* or *worse* where the interval leaves out zero. With two dozen comparisons, about one such "
+        "word is due to chance."
+    )
+    title = f"What the paper leaves open, measured on {_on(preset, 'cub')}"
+    return Table("ledger", title, rows, [note, *_drawn(preset)])
+
+
+def _asked(question: Question, first: bool) -> dict[str, Any]:
+    cells = {
+        "question": question.asks,
+        "the paper": question.gives,
+        "ours, and why": f"{question.ours}: {question.why}",
+    }
+    return cells if first else dict.fromkeys(cells, "")
+
+
+def _effect(reading: Reading, ours, base: Sequence[Record], shelf: Shelf) -> dict[str, Any]:
+    config = reading.config(ours)
+    cells = {"other reading": reading.name}
+    empty = dict.fromkeys(("accuracy", "effect", "p", "in words"))
+    if config is None:
+        return cells | empty | {"in words": reading.instead}
+    records, failures = shelf.row(config), shelf.failed(config)
+    delta = change(records, base) if records and base and not failures else None
+    return cells | {
+        "accuracy": measured_cell(records, failures),
+        "effect": delta and Change(delta),
+        "p": delta and PValue(delta.p),
+        "in words": "diverged" if failures else verdicts.of_effect(delta),
+    }
