@@ -7,6 +7,8 @@ evaluation is two forward passes. All that the method adds to that is overhead.
 
 from __future__ import annotations
 
+import copy
+import math
 import os
 import platform
 import statistics
@@ -99,18 +101,21 @@ def measure(
     repeats: int = 9,
     with_peer: bool = True,
 ) -> Measurement:
-    """Time all ways in one interleaved run, then their memory. "peak MiB" is on top of weights and optimiser."""
+    """Time all ways in one interleaved run, then their memory. "peak MiB" is on top of weights and optimiser.
+
+    with_peer  also the way of :mod:`gholm_lib.peers`; where its memory does not suffice, its row is empty
+    """
     config = config or Config()
     case = Case(config, num_classes, device)
-    watch = {TRAINING: _Watch(case), EVALUATION: _Watch(case)}
+    watch = {TRAINING: _Watch(case, case.net), EVALUATION: _Watch(case, case.tested)}
     tasks: dict[tuple[str, str], Callable[[], object]] = {
         (TRAINING, OURS): case.step,
         (TRAINING, FLOOR): case.floor_step,
         (EVALUATION, OURS): case.evaluate,
         (EVALUATION, FLOOR): case.floor_evaluate,
     }
-    if with_peer:
-        tasks |= {(TRAINING, PEER): case.peer_step, (EVALUATION, PEER): case.peer_evaluate}
+    peer = {(TRAINING, PEER): case.peer_step, (EVALUATION, PEER): case.peer_evaluate} if with_peer else {}
+    tasks |= {name: task for name, task in peer.items() if _fits(task)}
     watched = {
         (TRAINING, "stages"): lambda: watch[TRAINING].run(case.step),
         (EVALUATION, "stages"): lambda: watch[EVALUATION].run(case.evaluate),
@@ -121,7 +126,18 @@ def measure(
         case.forget()
         peaks[name] = peak_bytes(task, device)
     parts = {name: w.medians() for name, w in watch.items()}
-    return Measurement(_stage_table(parts, seconds), _way_table(tasks, seconds, peaks), about(config, device))
+    ways = _way_table([*tasks, *(name for name in peer if name not in tasks)], seconds, peaks)
+    return Measurement(_stage_table(parts, seconds), ways, about(config, num_classes, device))
+
+
+def _fits(task: Callable[[], object]) -> bool:
+    """Whether a GPU's memory suffices for ``task``."""
+    try:
+        task()
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return False
+    return True
 
 
 def _stage_table(parts: dict[str, dict[str, float]], seconds: dict) -> pd.DataFrame:
@@ -137,13 +153,12 @@ def _stage_table(parts: dict[str, dict[str, float]], seconds: dict) -> pd.DataFr
     return table
 
 
-def _way_table(tasks, seconds: dict, peaks: dict) -> pd.DataFrame:
-    columns = ["pass", "way", "milliseconds", "ratio to floor", "peak MiB"]
-    rows = [
-        (which, way, 1000 * seconds[which, way], seconds[which, way] / seconds[which, FLOOR], peak / 2**20)
-        for (which, way), peak in ((name, peaks[name]) for name in tasks)
-    ]
-    return pd.DataFrame(rows, columns=columns)
+def _way_table(names: list[tuple[str, str]], seconds: dict, peaks: dict) -> pd.DataFrame:
+    rows = []
+    for which, way in names:
+        time_, peak = seconds.get((which, way), math.nan), peaks.get((which, way), math.nan)
+        rows.append((which, way, 1000 * time_, time_ / seconds[which, FLOOR], peak / 2**20))
+    return pd.DataFrame(rows, columns=["pass", "way", "milliseconds", "ratio to floor", "peak MiB"])
 
 
 class Case:
@@ -151,9 +166,12 @@ class Case:
 
     def __init__(self, config: Config, num_classes: int, device: str) -> None:
         self.config, self.device, self.num_classes = config, torch.device(device), num_classes
+        if self.device.type == "cuda":  # as in training
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.manual_seed(config.seed)
         weights = "packaged" if config.backbone == Config.backbone else "none"
         self.net = self._placed(GHOLMNet.from_config(config.replace(weights=weights), num_classes))
+        self.tested = copy.deepcopy(self.net).eval()  # another, as changing the mode takes time too
         self.optimiser = self._sgd(self.net)
         size = (config.batch_size, 3, config.image_size, config.image_size)
         self.images = torch.randn(size, device=self.device)
@@ -186,12 +204,10 @@ class Case:
 
     def step(self) -> None:
         """A training step of the network, as in :mod:`gholm_lib.training`."""
-        self.net.train()
         self._learn(lambda: self.net(self.images, self.labels).losses["total"], self.optimiser)
 
     def floor_step(self) -> None:
-        """The same images through the plain backbone."""
-        self.net.train()
+        """As many images through the plain backbone."""
         backbone = self.net.backbone
 
         def loss() -> Tensor:
@@ -204,30 +220,29 @@ class Case:
         self._learn(loss, self.optimiser)
 
     def evaluate(self) -> None:
-        self.net.eval()
         with torch.no_grad(), self._autocast():
-            self.net.predict(self.images)
+            self.tested.predict(self.images)
 
     def floor_evaluate(self) -> None:
-        self.net.eval()
         with torch.no_grad(), self._autocast():
             for _ in range(2):
-                self.net.backbone(self._formatted(self.images))
+                self.tested.backbone(self._formatted(self.images))
 
     def _formatted(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
 
     def peer_step(self) -> None:
-        peers.training_step(self.peer, self.peer_optimiser, self.images, self.labels, self.config)
+        with _full_float32():
+            peers.training_step(self.peer, self.peer_optimiser, self.images, self.labels, self.config)
 
     def peer_evaluate(self) -> None:
-        peers.evaluate(self.peer, self.images, self.config)
+        with _full_float32():
+            peers.evaluate(self.peer_tested, self.images, self.config)
 
     def forget(self) -> None:
         """Drop the gradients of earlier tasks, so that memory is compared from one start."""
-        self.net.zero_grad(set_to_none=True)
-        if "peer" in vars(self):
-            self.peer.zero_grad(set_to_none=True)
+        for name in {"net", "peer", "peer_tested"} & vars(self).keys():
+            getattr(self, name).zero_grad(set_to_none=True)
 
     @cached_property
     def peer(self) -> nn.Module:
@@ -236,8 +251,23 @@ class Case:
         return GHOLMNet.from_config(plain, self.num_classes).backbone.to(self.device)
 
     @cached_property
+    def peer_tested(self) -> nn.Module:
+        return copy.deepcopy(self.peer).eval()
+
+    @cached_property
     def peer_optimiser(self) -> torch.optim.Optimizer:
         return self._sgd(self.peer)
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """PyTorch's default on a GPU, where the kit allows TF32."""
+    kit = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = kit
 
 
 class _Watch:
@@ -246,8 +276,8 @@ class _Watch:
     Outside a run the network is as it was; inside, a GPU is made to finish at each boundary.
     """
 
-    def __init__(self, case: Case) -> None:
-        self.case, self.runs = case, []
+    def __init__(self, case: Case, net: GHOLMNet) -> None:
+        self.case, self.net, self.runs = case, net, []
 
     def run(self, task: Callable[[], object]) -> None:
         self.seconds, self.stack = defaultdict(float), ["rest"]
@@ -289,9 +319,9 @@ class _Watch:
 
     @contextmanager
     def _clocks(self) -> Iterator[None]:
-        net, backbone = self.case.net, self.case.net.backbone
+        net = self.net
         places = [
-            (backbone, "forward_features", "forward"),
+            (net.backbone, "forward_features", "forward"),
             (net, "head", "forward"),
             (net, "_cam", "heatmap"),
             (model, "upsample", "heatmap"),
@@ -326,12 +356,13 @@ def peak_bytes(task: Callable[[], object], device: str) -> int:
     return max(held, default=0)
 
 
-def about(config: Config, device: str) -> dict[str, object]:
+def about(config: Config, num_classes: int, device: str) -> dict[str, object]:
     """Setting, machine and versions: what a row of a result must say."""
     environment = describe_environment(torch.device(device), 1)
     keep = ("device", "threads", "torch", "timm", "python", "platform", "commit")
     return {
         "model": config.backbone,
+        "classes": num_classes,
         "size": config.image_size,
         "batch": config.batch_size,
         "precision": config.precision,

@@ -21,8 +21,7 @@ from gholm_lib.config import Config
 def training_step(
     backbone: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, config: Config
 ) -> Tensor:
-    """One step of the branches that ``config`` switches on; returns the total loss."""
-    backbone.train()
+    """One step of the branches that ``config`` switches on; returns the total loss. Call ``train()`` first."""
     raw, heat = hooked_heat(backbone, images, keep_graph=True)
     optimiser.zero_grad()
     terms = {"raw": F.cross_entropy(raw, labels)}
@@ -41,8 +40,7 @@ def training_step(
 
 
 def evaluate(backbone: nn.Module, images: Tensor, config: Config) -> tuple[Tensor, Tensor]:
-    """Raw and Crop logits. The map needs gradients, so the Raw pass cannot run under no_grad."""
-    backbone.eval()
+    """Raw and Crop logits. The map needs gradients, so Raw cannot run under no_grad. Call ``eval()`` first."""
     raw, heat = hooked_heat(backbone, images)
     backbone.zero_grad()
     with torch.no_grad():
