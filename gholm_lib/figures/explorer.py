@@ -16,7 +16,8 @@ from gholm_lib.photos import Look, top
 from gholm_lib.transforms import resized, to_input, to_picture
 
 NAMES = {"raw": "Raw", "both": "answer: Raw + Crop", "crop": "Crop", "drop": "Drop (not in answer)"}
-LETTERS = 24  # of a class's name fit beside its percentage
+LETTERS = 26  # of a class's name fit over its bar
+BAR = 0.78  # of a panel's width stands for a probability of 1; its number is written beside it
 
 
 @plots.in_style
@@ -39,10 +40,10 @@ def explorer_panel(
     # Wider than a 16:9 screen, so that the sliders fit above it.
     fig, axes = plots.styled(4, 2, size=(3.3, 3.15), height_ratios=(1.3, 1))
     image = _array(look.image, config)
-    plots.picture(axes[0, 0], image, f"1  {short(title, 27)}\nand its box (eq. 5)")
+    plots.picture(axes[0, 0], image, f"1  {short(title, 23)}\nand its box (eq. 5)")
     plots.box(axes[0, 0], look.box)
     artist = plots.heat_over(
-        axes[0, 1], image, look.heat.cpu().numpy(), mu, f"2  heat of\n{short(classes[look.target])}"
+        axes[0, 1], image, look.heat.cpu().numpy(), mu, f"2  heat of\n{short(classes[look.target], 25)}"
     )
     plots.heat_bar(fig, artist, axes[0, 1])
     size = "empty mask: whole picture" if look.fallback else f"{100 * look.box_share:.0f} % of the picture"
@@ -66,12 +67,13 @@ def class_bars(
 ) -> None:
     """Class names over bars of their probabilities; likeliest first; the true class, if known, with a ✓."""
     for row, (k, p) in enumerate(likeliest):
-        words = {"transform": ax.get_yaxis_transform(), "va": "bottom", "fontsize": 13.5}
-        ax.text(0, row - 0.1, "✓ " * (k == label) + short(classes[k]), **words)
-        ax.text(0.97, row - 0.1, f"{100 * p:.0f} %", ha="right", **words)
+        name = "✓ " * (k == label) + short(classes[k])
+        # Not in the layout: a long name must not make all panels smaller.
+        ax.text(0, row - 0.1, name, va="bottom", fontsize=13.5, in_layout=False)
+        ax.text(1, row + 0.13, f"{100 * p:.0f} %", ha="right", va="center", fontsize=13.5, in_layout=False)
     rows = np.arange(len(likeliest)) + 0.1
-    ax.barh(rows, 0.97, 0.22, color="0.9")
-    ax.barh(rows, [0.97 * p for _, p in likeliest], 0.22, color=plots.COLOURS[branch])
+    ax.barh(rows, BAR, 0.24, color="0.9")
+    ax.barh(rows, [BAR * p for _, p in likeliest], 0.24, color=plots.COLOURS[branch])
     ax.set(xlim=(0, 1), ylim=(len(likeliest) - 0.6, -0.75), title=NAMES[branch])
     ax.axis("off")
 
@@ -89,6 +91,41 @@ def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
         plots.box(ax[1], (edge, edge, edge + config.image_size, edge + config.image_size))
         used = _array(to_input(image, config), config)
         plots.picture(ax[2], used, f"what the network sees\n{config.image_size} × {config.image_size}")
+    return fig
+
+
+@plots.in_style
+def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) -> Figure:
+    """One column a picture: it and its box, its heat in means, the likeliest classes of the answer."""
+    fig, axes = plots.styled(len(looks), 3, size=(3.3, 2.9), height_ratios=(1.2, 1.2, 1), squeeze=False)
+    for (top_ax, heat_ax, bars), (name, look) in zip(axes.T, looks.items(), strict=True):
+        image = _array(look.image, config)
+        plots.picture(top_ax, image, name)
+        plots.box(top_ax, look.box)
+        artist = plots.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu)
+        class_bars(bars, top(look.logits["both"], 4), classes, "both", None)
+    plots.heat_bar(fig, artist, axes[1].tolist())
+    return fig
+
+
+@plots.in_style
+def confidences(known: np.ndarray, strange: np.ndarray, names: tuple[str, str], overlap: float) -> Figure:
+    """How sure the answer is: on pictures of the classes it knows, and on others.
+
+    known, strange  largest probability of the answer, one a picture
+    overlap         how often a stranger is the surer of a pair (half is chance)
+    """
+    fig, ax = plots.styled(1, 1, size=(9.5, 4.2))
+    bins = np.linspace(0, 1, 21)
+    for values, name, colour, style in (
+        (known, names[0], plots.COLOURS["raw"], {"histtype": "stepfilled", "alpha": 0.45}),
+        (strange, names[1], plots.COLOURS["crop"], {"histtype": "step", "linewidth": 3, "linestyle": "--"}),
+    ):
+        share = np.full(len(values), 100 / len(values))
+        ax.hist(values, bins, weights=share, color=colour, label=f"{name} ({len(values)} pictures)", **style)
+    ax.set(xlabel="probability of the answer (Raw + Crop)", ylabel="% of the pictures", xlim=(0, 1))
+    ax.set_title(f"In {100 * overlap:.0f} % of all pairs the stranger is the surer one")
+    ax.legend(loc="upper left")
     return fig
 
 
