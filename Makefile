@@ -34,11 +34,12 @@ reproduce: env
 	@echo 'Executed notebooks:  build/notebooks/  (open the .html files in a browser)'
 	@echo 'To go on by hand:    make lab'
 
-# Tests are always quick: GHOLM_MODE=full in the shell would train for hours here.
+# Tests are always quick: GHOLM_MODE=full in the shell would train for hours here. The notebooks come first:
+# the tests of pages and slides take what they showed.
 test: export GHOLM_MODE = quick
 test: lint
 	$(PY) -m gholm_lib data get mini
-	$(PY) -m pytest --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) tests $(NOTEBOOKS)
+	$(PY) -m pytest --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) $(NOTEBOOKS) tests
 
 html: env
 	$(PY) -m gholm_lib data get mini

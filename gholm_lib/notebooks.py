@@ -131,13 +131,13 @@ def publish(
     files, build = _find(paths), project_root() / "build"
     copies = Path(copies or build / "notebooks").resolve()
     folder = Path(out or build / kind).resolve()
-    stale = [file for file in files if not _up_to_date(file, copies / file.name)]
+    stale = [file for file in files if not up_to_date(file, copies / file.name)]
     print(f"{len(files) - len(stale)} of {len(files)} executed copies are up to date", flush=True)
     failed = [r for r in run_notebooks(stale, copies, html=False) if not r.ok] if stale else []
     site = (Site if kind == "html" else Decks)(folder, files, project_root())
     for file in site.chapters:
         try:
-            site.write(file, _with_outputs(file, copies / file.name))
+            site.write(file, with_outputs(file, copies / file.name))
         except ValueError as error:
             print(f"FAILED {error}")
             failed.append(NotebookResult(file, 0.0, str(error), copies / file.name, None))
@@ -189,15 +189,16 @@ def _find(paths: Iterable[str | Path] | None) -> list[Path]:
 def _run(file: Path, folder: Path, site: Site | None) -> NotebookResult:
     start = time.perf_counter()
     executed, page = folder / file.name, None
-    digest = _digest(file)
+    digest = code_digest(file)
     notebook, error = _execute(file)
     if notebook is None:  # not a notebook: nothing to keep, and no stale copy to mislead
         for old in (executed, executed.with_suffix(".html")):
             old.unlink(missing_ok=True)
         return NotebookResult(file, time.perf_counter() - start, error, executed, None)
     if error is None:
-        notebook.metadata["gholm"] = {"code": digest}
-    nbformat.write(notebook, executed)
+        keep_copy(notebook, executed, digest)
+    else:
+        nbformat.write(notebook, executed)
     if site:
         try:
             page = site.write(file, notebook)
@@ -206,8 +207,15 @@ def _run(file: Path, folder: Path, site: Site | None) -> NotebookResult:
     return NotebookResult(file, time.perf_counter() - start, error, executed, page)
 
 
-def _digest(file: Path) -> str:
-    """Stands for everything that outputs come from: the notebook's code, the library's files, the kept records."""
+def keep_copy(executed: nbformat.NotebookNode, copy: Path, digest: str) -> None:
+    """Write an executed notebook without errors so that `publish` can use it; `digest` as it was when it started."""
+    executed.metadata["gholm"] = {"code": digest}
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(executed, copy)
+
+
+def code_digest(file: Path) -> str:
+    """Stands for all that outputs come from: the notebook's code, the library's files, the kept records."""
     try:
         cells = nbformat.read(file, as_version=4).cells
     except Exception:  # a broken file has no copy that could be up to date
@@ -223,15 +231,16 @@ def _digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _up_to_date(file: Path, copy: Path) -> bool:
+def up_to_date(file: Path, copy: Path) -> bool:
+    """True when `copy` ran without an error, with the code as it is now."""
     try:
         kept = nbformat.read(copy, as_version=4).metadata.get("gholm", {})
     except Exception:  # no copy, or a broken one
         return False
-    return kept.get("code") == _digest(file)
+    return kept.get("code") == code_digest(file)
 
 
-def _with_outputs(file: Path, copy: Path) -> nbformat.NotebookNode:
+def with_outputs(file: Path, copy: Path) -> nbformat.NotebookNode:
     """The notebook as it is now, its prose too, with the outputs of its executed copy."""
     notebook, executed = nbformat.read(file, as_version=4), nbformat.read(copy, as_version=4)
     code = [[cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, executed)]

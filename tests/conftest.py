@@ -6,22 +6,29 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let nbmake fail a notebook whose widget swallowed an error; by itself it passes one."""
+    """Let nbmake fail a notebook whose widget swallowed an error; by itself it passes one.
+
+    A chapter that ran is kept in `build/notebooks`, so that the tests of pages and slides need not run it again.
+    """
     if not config.getoption("nbmake", default=False):
         return
     from nbmake.nb_result import NotebookError, NotebookResult
     from nbmake.nb_run import NotebookRun
 
-    from gholm_lib.notebooks import swallowed_errors
+    from gholm_lib.notebooks import code_digest, keep_copy, project_root, swallowed_errors
 
     plain = NotebookRun.execute
 
     def execute(self: NotebookRun) -> NotebookResult:
+        path = Path(self.filename).resolve()
+        digest = code_digest(path)
         result = plain(self)
         hidden = swallowed_errors(result.nb)
         if result.error is None and hidden:
             trace = "errors that did not stop the notebook:\n" + "\n".join(hidden)
             result.error = NotebookError(summary=hidden[0], trace=trace, failing_cell_index=-1)
+        if result.error is None and path.parent == project_root() / "notebooks":
+            keep_copy(result.nb, project_root() / "build" / "notebooks" / path.name, digest)
         return result
 
     NotebookRun.execute = execute

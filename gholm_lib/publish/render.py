@@ -134,7 +134,6 @@ def tidied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = _joined([o for o in cell.outputs if not _is_progress(o, state)])
-    notebook.metadata.pop("widgets", None)
     return notebook
 
 

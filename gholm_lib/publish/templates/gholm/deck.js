@@ -1,14 +1,15 @@
 /* Makes every slide fit, then starts reveal.js.
  *
  * Only the browser knows how tall a text, an equation or a picture is. A slide that is too tall is set a little smaller;
- * if that is not enough, its last blocks move to a new slide under the same heading; a single block that is still too
- * tall is shrunk as far as SMALLEST. Pictures then take the room that is left.
+ * if that is not enough, its last blocks move to a new slide under the same heading, and a long table or list is halved;
+ * a single block that is still too tall is shrunk as far as SMALLEST. Pictures, then code, take the room that is left.
  */
 "use strict";
 
 const WIDTH = 1280, HEIGHT = 720;
 const SCALES = [1, 0.92, 0.85];
 const SMALLEST = 0.55;
+const CODE_SCALES = [1.5, 1.35, 1.2, 1];
 const SMALL_PICTURE = 460, LARGE_PICTURE = 600; // height in pixels
 
 const fits = (slide) => slide.scrollHeight <= HEIGHT;
@@ -22,13 +23,19 @@ function blocksOf(slide) {
 function setSizes(slide, scale, picture) {
   slide.style.setProperty("--scale", scale);
   slide.style.setProperty("--picture", picture + "px");
+  slide.style.setProperty("--code", 1);
 }
 
-/* The largest pictures with which the slide fits at this scale; false when even small ones are too much. */
+/* Fit the slide at this scale, with pictures and code as large as can be; false when it is too much all the same. */
 function fitsAt(slide, scale) {
   setSizes(slide, scale, SMALL_PICTURE);
   if (!fits(slide)) return false;
-  if (!slide.querySelector("img")) return true;
+  if (slide.querySelector("img")) growPictures(slide, scale);
+  if (slide.querySelector("pre")) growCode(slide);
+  return true;
+}
+
+function growPictures(slide, scale) {
   let low = SMALL_PICTURE, high = LARGE_PICTURE;
   while (high - low > 4) {
     const middle = (low + high) / 2;
@@ -36,7 +43,21 @@ function fitsAt(slide, scale) {
     if (fits(slide)) low = middle; else high = middle;
   }
   setSizes(slide, scale, low);
-  return true;
+}
+
+/* Larger print for code as long as no line of it has to be broken. */
+function growCode(slide) {
+  const texts = [...slide.querySelectorAll("pre")];
+  const broken = () => {
+    slide.classList.add("unbroken");
+    const wide = texts.some((text) => text.scrollWidth > text.clientWidth);
+    slide.classList.remove("unbroken");
+    return wide;
+  };
+  for (const scale of CODE_SCALES) {
+    slide.style.setProperty("--code", scale);
+    if (fits(slide) && !broken()) return;
+  }
 }
 
 /* A slide after this one, under the same heading and with the same notes, to take what is too much. */
@@ -53,6 +74,18 @@ function nextSlide(slide) {
   return next;
 }
 
+/* The second half of a table's rows or a list's items as a block of its own; null when there is nothing to halve. */
+function halve(block) {
+  const items = (whole) => [...(whole.matches("ul, ol") ? whole.children : whole.querySelectorAll("tbody > tr"))];
+  const half = Math.ceil(items(block).length / 2);
+  if (half < 2) return null;
+  const rest = block.cloneNode(true);
+  items(block).slice(half).forEach((item) => item.remove());
+  items(rest).slice(0, half).forEach((item) => item.remove());
+  if (rest.matches("ol")) rest.start = block.start + half;
+  return rest;
+}
+
 function fit(slide) {
   if (SCALES.some((scale) => fitsAt(slide, scale))) return;
   setSizes(slide, 1, SMALL_PICTURE);
@@ -65,6 +98,14 @@ function fit(slide) {
     do moveLast(); while (!fits(slide) && blocksOf(slide).length > fixed + 1);
     while (blocksOf(slide).length > fixed + 1 && leadsOn(blocksOf(slide).at(-1))) moveLast();
     moved.forEach((block) => next.insertBefore(block, place));
+    fit(slide);
+    fit(next);
+    return;
+  }
+  const rest = halve(blocksOf(slide).at(-1));
+  if (rest) {
+    const next = nextSlide(slide);
+    next.insertBefore(rest, next.children[fixed] ?? null);
     fit(slide);
     fit(next);
     return;
@@ -87,7 +128,7 @@ function addRunningHeads() {
 }
 
 async function start() {
-  await document.fonts.ready;
+  await Promise.all([...document.fonts].map((font) => font.load())); // hidden slides do not ask for it
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
   addRunningHeads();
   document.body.classList.add("measuring");
