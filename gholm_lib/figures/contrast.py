@@ -128,7 +128,7 @@ def anchor_pairs(
     ratios = [3, columns[0], columns[1]]
     scale = 13 / (sum(ratios) + 2)
     with_ratios = {"gridspec_kw": {"width_ratios": ratios}}
-    fig, axes = plots.styled(3, 1, size=(13 / 3, 3 * scale + 1.6), **with_ratios)
+    fig, axes = plots.styled(3, 1, size=(13 / 3, 3 * scale + 1.35), **with_ratios)
     plots.picture(axes[0], pictures[anchor].numpy(), f"anchor i\n{name}")
     plots.picture(
         axes[1], _montage(pictures[positives], columns[0]), f"{len(positives)} positives\nP(i): pull"
@@ -163,13 +163,14 @@ def circle(panels: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, names: S
         ax.add_patch(Circle((0, 0), 1, fill=False, color="0.7", linewidth=1.5))
         arrows = (0.7 / max(longest, 1e-12) * push).tolist()  # one scale for all panels
         for k, (point, arrow) in enumerate(zip(z.tolist(), arrows, strict=True)):
-            _vector(ax, point, arrow, int(labels[k]), names[k])
+            # Names of the second half stand further out, so that vectors which fall together keep both.
+            _vector(ax, point, arrow, int(labels[k]), names[k], 0.35 if 2 * k < len(names) else 0.7)
         ax.set(xlim=(-1.6, 1.6), ylim=(-1.35, 1.45), aspect="equal", title=title)
         ax.axis("off")
     return fig
 
 
-def _vector(ax, point: list[float], arrow: list[float], label: int, name: str) -> None:
+def _vector(ax, point: list[float], arrow: list[float], label: int, name: str, at: float) -> None:
     x, y = point
     colour, marker = _class_look(label)
     ax.plot([0, x], [0, y], color=colour)
@@ -177,9 +178,7 @@ def _vector(ax, point: list[float], arrow: list[float], label: int, name: str) -
     if np.hypot(*arrow) > 0.05:
         tip = {"arrowstyle": "-|>", "color": "black", "linewidth": 2.5, "mutation_scale": 20}
         ax.annotate("", (x + arrow[0], y + arrow[1]), point, arrowprops=tip)
-    ax.text(
-        0.55 * x, 0.55 * y, name, ha="center", va="center", color=colour, bbox={"fc": "white", "ec": "none"}
-    )
+    ax.text(at * x, at * y, name, ha="center", va="center", color=colour, bbox={"fc": "white", "ec": "none"})
 
 
 def _class_look(k: int) -> tuple[str, str]:
@@ -200,7 +199,7 @@ def pull_curves(
             ax.plot(s, values, color=colour, linestyle=style, label=name)
         ax.set(xlabel=r"$s = z_i \cdot z_p$", title=title)
     axes[0].text(0, axes[0].get_ylim()[0], "unit length", ha="center", va="bottom", fontsize=13, color="0.3")
-    axes[0].legend()
+    axes[0].legend(title="A(i)")
     return fig
 
 

@@ -56,25 +56,27 @@ def notes() -> dict[str, Note]:
     return found
 
 
-def recipe(settings: Mapping[str, Config], groups: Sequence[str]) -> str:
-    """Markdown: the settings of some groups of the Config, a column for each config, and each one's source.
+def recipe(settings: Mapping[str, Config], wanted: Sequence[str]) -> str:
+    """Markdown: some settings of the Config, a column for each config, and each one's source or reason.
 
-    groups  words that a group's heading begins with, for example "losses" or "optimisation"
-    raises  ValueError when no group begins so
+    wanted  names of fields, or words that a group's heading begins with, for example "losses" or "optimisation"
+    raises  ValueError when there is neither a field nor a group of that name
     """
     lines = [
         "| setting | " + " | ".join(settings) + " | source, reason |",
         "|---|" + "---|" * (len(settings) + 1),
     ]
-    for wanted in groups:
-        fields = {k: n for k, n in notes().items() if n.group.startswith(wanted)}
-        if not fields:
+    for word in wanted:
+        group = {k: n for k, n in notes().items() if n.group.startswith(word)}
+        if word not in notes() and not group:
             known = sorted({n.group for n in notes().values()} - {""})
-            raise ValueError(f"no group {wanted!r} in the Config; there are {', '.join(known)}")
-        lines.append(f"| **{next(iter(fields.values())).group}** |" + " |" * (len(settings) + 1))
-        for name, note in fields.items():
+            raise ValueError(f"no field and no group {word!r} in the Config; groups are {', '.join(known)}")
+        if word not in notes():
+            lines.append(f"| **{next(iter(group.values())).group}** |" + " |" * (len(settings) + 1))
+        for name in [word] if word in notes() else group:
             values = [_plain(getattr(c, name)) for c in settings.values()]
-            lines.append("| " + " | ".join([f"`{name}`", *values, note.text.replace("|", "\\|")]) + " |")
+            text = notes()[name].text.replace("|", "\\|")
+            lines.append("| " + " | ".join([f"`{name}`", *values, text]) + " |")
     return "\n".join(lines)
 
 
@@ -281,6 +283,5 @@ def best_or_last(
     right.axhline(step, color=plots.COLOURS["drop"], linewidth=2, linestyle=(0, (1, 1)))
     right.text(1, step, f"{step:g} points", va="bottom", fontsize=12)
     right.set(xlabel="test epochs to choose from", ylabel="points", title="Best test epoch − last epoch")
-    if gains or len(seen):
-        right.legend(fontsize=12)
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=12)
     return fig

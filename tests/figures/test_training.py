@@ -43,6 +43,8 @@ def test_the_recipe_shows_each_presets_value_beside_its_source():
     assert "`mu`" not in rows
     assert list(rows).index("`epochs`") < list(rows).index("`image_size`")  # in the order asked for
     assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
+    short = pictures.recipe({"mini": load_config("mini")}, ["gamma", "lr"])
+    assert [line.split("|")[1].strip() for line in short.splitlines()[2:]] == ["`gamma`", "`lr`"]
 
 
 def test_a_group_that_is_not_there_is_named():
