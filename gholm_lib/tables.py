@@ -171,9 +171,12 @@ class Table:
     def csv(self) -> str:
         """Numbers with four decimals; an empty field where there is nothing."""
         flat = [_flat(row) for row in self.rows]
-        columns = dict.fromkeys(f for c in self.columns for row in self.rows for f in _flat({c: row[c]}))
+        fields: list[str] = []
+        for column in self.columns:
+            own = dict.fromkeys(f for row in self.rows for f in _flat({column: row[column]}))
+            fields += list(own) or [column]
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(flat)
         return text.getvalue()
@@ -246,8 +249,8 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     for column, value in row.items():
         if hasattr(value, "plain"):
             flat |= {f"{column} {k}".strip(): v for k, v in value.plain().items()}
-        else:
-            flat[column] = "" if value is None else value
+        elif value is not None:
+            flat[column] = value
     return flat
 
 
