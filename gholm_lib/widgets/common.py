@@ -87,8 +87,12 @@ class Panel(widgets.VBox):
 
     @property
     def alt(self) -> str:
-        """What the picture shows, in words; also the picture's tooltip, which screen readers read out."""
-        return self.image.tooltip or ""
+        """What the picture shows, in words; screen readers find it under the picture."""
+        return self._alt
+
+    def __repr__(self) -> str:
+        """What stands on a page where no kernel runs."""
+        return f"(Controls for {', '.join(self.controls)}; they work in a running notebook.)"
 
     def refresh(self) -> None:
         """Draw the picture for the controls' present values."""
@@ -106,7 +110,8 @@ class Panel(widgets.VBox):
         self._show(png, alt)
 
     def _show(self, png: bytes, alt: str) -> None:
-        self.image.value, self.image.tooltip = png, alt
+        # Not as the image's tooltip: with one, the browser's ImageView (ipywidgets 8.1) fails and shows no picture.
+        self.image.value, self._alt = png, alt
         self.image.layout.display = "" if png else "none"  # no broken-picture sign
         self.caption.value = f"<p style='max-width:70em'>{html.escape(alt)}</p>"
 
