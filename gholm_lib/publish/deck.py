@@ -1,19 +1,19 @@
 """Chapters as slides, by reveal.js, which an installed package brings; nothing of it is kept in this project.
 
 A cell's slide type (slide, subslide, fragment, skip, notes) says where it goes. Solutions, checks and plumbing are
-left out; so is the code of a cell that shows a picture, so that the picture can be large. What is too much for one
-slide is spread over several, in the browser (`deck.js`), where the size of things is known.
+left out; so are widgets, which need a running notebook, and the code of a cell that shows a picture, so that the
+picture can be large. What is too much for one slide is spread over several, in the browser (`deck.js`), where the
+size of things is known.
 """
 
 from __future__ import annotations
 
 import shutil
-from copy import deepcopy
 from pathlib import Path
 
 import nbformat
 
-from gholm_lib.publish.render import WIDGET_VIEW, has_picture, package_folder
+from gholm_lib.publish.render import WIDGET_VIEW, has_picture, package_folder, tidied
 from gholm_lib.publish.site import Site
 
 LEFT_OUT = {"parameters", "plumbing", "solution", "check"}
@@ -62,7 +62,7 @@ def stage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
     The heading of the top cell is left to the title slide, which the template makes and leaves open.
     """
-    notebook = deepcopy(notebook)
+    notebook = tidied(notebook)
     shown, start = [], None
     for number, cell in enumerate(notebook.cells):
         kind = cell.metadata.get("slideshow", {}).get("slide_type") or "-"
@@ -99,8 +99,8 @@ def _trim(cell: nbformat.NotebookNode) -> None:
     if cell.cell_type != "code":
         return
     tags = set(cell.metadata.get("tags", []))
-    picture = has_picture(cell)
-    if picture or tags & LEFT_OUT:
+    picture, widget = has_picture(cell), any(WIDGET_VIEW in o.get("data", {}) for o in cell.outputs)
+    if picture or widget or tags & LEFT_OUT:
         cell.source = ""
     if tags & LEFT_OUT and not picture:
         cell.outputs = []

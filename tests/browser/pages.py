@@ -3,13 +3,11 @@
 import base64
 import io
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
-import pytest
 from PIL import Image
 
 from gholm_lib.notebooks import project_root, up_to_date, with_outputs
@@ -73,9 +71,8 @@ def small_book(other: str = "01_other.ipynb") -> nbformat.NotebookNode:
         code("shown = draw()", printed("one\n"), printed("two\n"), picture("six squares"), kind="subslide"),
         text(f"## Too much\n\n{PROSE}\n\n{PROSE}\n\n{PROSE}\n\n{PROSE}", "slide"),
         code("for k in range(9):\n    print(k)", printed("\n".join(f"line {k}" for k in range(60)))),
-        code(
-            "train()", widget(BAR), widget(PANEL), printed("10 %\r20 %\r30 %\n"), printed("warned", "stderr")
-        ),
+        code("train()", widget(BAR), printed("10 %\r20 %\r30 %\n"), printed("warned", "stderr")),
+        code("sliders.panel()", widget(PANEL)),
         text("## A wide and a tall picture\n\nText above.", "slide"),
         code("wide()", picture("wide", width=1600, height=300)),
         code("tall()", picture("tall", width=500, height=1500)),
@@ -187,19 +184,6 @@ def broken_links(folder: Path) -> list[str]:
             if missing:
                 broken.append(f"{path.name}: {link}")
     return broken
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 class Tab:

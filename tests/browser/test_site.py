@@ -9,7 +9,6 @@ from tests.browser.pages import (
     Tab,
     as_kept,
     broken_links,
-    chromium,  # noqa: F401
     small_project,
     write_pages,
 )
@@ -29,7 +28,7 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture
-def tab(chromium):  # noqa: F811
+def tab(chromium):
     tab = Tab(chromium)
     yield tab
     tab.context.close()
@@ -40,7 +39,7 @@ def test_no_link_of_the_site_is_broken(chapters):
 
 
 @pytest.mark.parametrize("width", [1280, 390], ids=["screen", "telephone"])
-def test_every_page_opens(chapters, chromium, width):  # noqa: F811
+def test_every_page_opens(chapters, chromium, width):
     tab = Tab(chromium, width)
     pages = sorted(chapters.glob("*.html"))
     assert len(pages) > len(NOTEBOOKS)  # with the index and the front page

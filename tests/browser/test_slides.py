@@ -3,7 +3,7 @@
 import pytest
 
 from gholm_lib.publish.deck import Decks
-from tests.browser.pages import NOTEBOOKS, ROOT, Tab, as_kept, chromium, small_project, write_pages  # noqa: F401
+from tests.browser.pages import NOTEBOOKS, ROOT, Tab, as_kept, small_project, write_pages
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +34,7 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture
-def tab(chromium):  # noqa: F811
+def tab(chromium):
     tab = Tab(chromium)
     yield tab
     tab.context.close()

@@ -152,10 +152,12 @@ def test_a_deck(project, tmp_path):
         "Right.",
         "warned",
         "draw()",
+        "sliders",
     ):
         assert left_out not in deck, left_out
     assert "skipped_on_slides" not in deck
     assert "NotImplementedError" in deck  # the stub stays
+    assert "train" in deck  # a progress bar is no widget
     assert "ZeroDivisionError: division" in deck
     assert "line 23" in deck
     assert "line 24" not in deck
@@ -191,9 +193,12 @@ def test_a_missing_package_is_named(project, tmp_path, monkeypatch):
 
 @pytest.fixture
 def live(tmp_path, monkeypatch):
-    """A project with one notebook that can be run, as the project that the commands see."""
-    (tmp_path / "notebooks").mkdir()
+    """A project of one notebook that can be run and a library of one line, as what the commands see."""
+    for name in ("notebooks", "gholm_lib"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "gholm_lib" / "model.py").write_text("layers = 1\n")
     monkeypatch.setattr(notebooks, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(notebooks, "__file__", str(tmp_path / "gholm_lib" / "notebooks.py"))
     path = tmp_path / "notebooks" / "00_live.ipynb"
     cells = [text("# 00 · Live: does it run?"), nbformat.v4.new_code_cell("print(6 * 7)")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
@@ -224,6 +229,8 @@ def test_notebooks_run_only_when_their_code_changed(live, capsys):
     change(path, 1, "print(6 * 8)")
     assert ran()
     assert '<pre class="output">48</pre>' in page.read_text(encoding="utf-8")
+    (root / "gholm_lib" / "model.py").write_text("layers = 2\n")
+    assert ran()
     records = root / "data" / "records"
     records.mkdir(parents=True)
     (records / "record.json").write_text("{}")

@@ -120,9 +120,8 @@ function addRunningHeads() {
     let head = "";
     for (const slide of stack.querySelectorAll(":scope > section:not(.title)")) {
       const first = blocksOf(slide)[0];
-      if (!first || isHeading(first)) head = first?.textContent ?? head;
-      else if (head) slide.insertAdjacentHTML("afterbegin", '<p class="running"></p>');
-      if (head && first && !isHeading(first)) slide.firstElementChild.textContent = head;
+      if (first && isHeading(first)) head = first.innerHTML;
+      else if (head) slide.insertAdjacentHTML("afterbegin", `<p class="running">${head}</p>`);
     }
   }
 }
