@@ -26,6 +26,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)
+  bench                  what the method costs against the plain network [--suite cpu|gpu] [--scale] [--loader]
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "evaluate": _evaluate,
         "reproduce": _reproduce,
         "results": _results,
+        "bench": _bench,
         "pretrain": _pretrain,
         "notebooks": _notebooks,
     }
@@ -205,6 +207,12 @@ def _results(args: list[str]) -> None:
         print(results_table(records).markdown() if records else f"no finished run below {folder}")
 
     tyro.cli(results, args=args, prog="gholm results")
+
+
+def _bench(args: list[str]) -> None:
+    from gholm_lib.suites import bench
+
+    tyro.cli(bench, args=args, prog="gholm bench")
 
 
 def _pretrain(args: list[str]) -> None:

@@ -13,11 +13,11 @@ import os
 import platform
 import statistics
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from unittest import mock
@@ -29,8 +29,10 @@ from torch import Tensor, nn
 
 from gholm_lib import masking, model, peers
 from gholm_lib.config import Config
+from gholm_lib.datasets import Sample
 from gholm_lib.model import GHOLMNet
 from gholm_lib.records import describe_environment
+from gholm_lib.transforms import Batches, ImageView, loader
 
 STAGES = (
     "raw forward",
@@ -193,7 +195,7 @@ class Case:
         kind = kinds.get(self.config.precision)
         return torch.autocast(self.device.type, dtype=kind, enabled=kind is not None)
 
-    def _learn(self, loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer) -> None:
+    def learn(self, loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer) -> None:
         with self._autocast():
             value = loss()
         optimiser.zero_grad(set_to_none=True)
@@ -204,7 +206,7 @@ class Case:
 
     def step(self) -> None:
         """A training step of the network, as in :mod:`gholm_lib.training`."""
-        self._learn(lambda: self.net(self.images, self.labels).losses["total"], self.optimiser)
+        self.learn(lambda: self.net(self.images, self.labels).losses["total"], self.optimiser)
 
     def floor_step(self) -> None:
         """As many images through the plain backbone."""
@@ -217,7 +219,7 @@ class Case:
                 value = value + F.cross_entropy(logits.float(), self.extra_labels)
             return value
 
-        self._learn(loss, self.optimiser)
+        self.learn(loss, self.optimiser)
 
     def evaluate(self) -> None:
         with torch.no_grad(), self._autocast():
@@ -347,6 +349,7 @@ def peak_bytes(task: Callable[[], object], device: str) -> int:
         task()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler looks for a GPU, and complains without one
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as seen:
@@ -380,3 +383,28 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def loader_rates(
+    config: Config, samples: Sequence[Sample], device: str = "cpu", workers: int = 2, repeats: int = 3
+) -> pd.DataFrame:
+    """Whether images come as fast as a training step takes them.
+
+    samples  training images, at least a batch
+    returns  columns "way" (kept in memory, from files, from files by workers, training step) and "images a second"
+    """
+    batches = Batches(len(samples), config.batch_size, config.seed)
+    kept, files = ImageView(samples, config, train=True), ImageView(samples, config, train=True)
+    kept.cache, files.cache = kept.cache or kept._load_all(), None
+    pin = torch.device(device).type == "cuda"
+    loaders = {
+        "kept in memory": loader(kept, batches, 0, pin),
+        "from files": loader(files, batches, 0, pin),
+        f"from files, {workers} workers": loader(files, batches, workers, pin),
+    }
+    count = len(batches) * config.batch_size
+    tasks = {way: partial(deque, images, maxlen=0) for way, images in loaders.items()}
+    rates = {way: count / s for way, s in interleaved(tasks, repeats).items()}
+    case = Case(config, len({s.label for s in samples}), device)
+    rates["training step"] = config.batch_size / interleaved({"step": case.step}, repeats)["step"]
+    return pd.DataFrame(list(rates.items()), columns=["way", "images a second"])
