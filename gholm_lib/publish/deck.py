@@ -26,6 +26,7 @@ class Decks(Site):
 
     assets = ("page.css", "deck.css", "deck.js")
     template = "deck.html.j2"
+    heading = "GHOLM-Net: slides"
 
     def write(self, source: Path, notebook: nbformat.NotebookNode) -> Path:
         """Write the deck of one executed notebook; returns its path.

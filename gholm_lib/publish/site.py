@@ -64,6 +64,7 @@ class Site:
 
     assets = ("page.css",)
     template = "page.html.j2"
+    heading = "GHOLM-Net, taught and reproduced"
 
     def __init__(self, folder: Path, sources: Iterable[Path], root: Path):
         self.folder, self.root = folder, root.resolve()
@@ -114,7 +115,7 @@ class Site:
     def index(self) -> str:
         """The front page, in Markdown."""
         lines = [
-            "# GHOLM-Net, taught and reproduced",
+            f"# {self.heading}",
             "",
             "Pictures in these pages are **drawn teaching data** where a data set's name begins with `mini_`. "
             "To run and change the cells: `make lab`.",
@@ -125,7 +126,8 @@ class Site:
         for source, c in self.chapters.items():
             if source in self._written:
                 name = f"{c.number} · {c.title}" if c.number else c.title
-                lines.append(f"| [{name}]({quote(c.page)}) | {c.question} | {c.time} |".replace("  ", " "))
+                question = c.question if c.question != c.title else ""
+                lines.append(f"| [{name}]({quote(c.page)}) | {question} | {c.time} |")
         if (self.root / "README.md").is_file():
             lines += ["", "The kit's front page: [README](README.md)."]
         return "\n".join(lines)
