@@ -209,9 +209,16 @@ class GHOLMNet(nn.Module):
         return attention
 
     def _theta(self, images: Tensor) -> Tensor:
-        """theta of eq. (6) ~ U(theta_low, theta_high): (B,)."""
-        count = len(images) if self.config.theta_per == "image" else 1
-        u = torch.rand(count, device=images.device).expand(len(images))
+        """theta of eq. (6) ~ U(theta_low, theta_high): (B,).
+
+        Several processes, seeded alike, draw for the global batch and each takes the share of its images, so that
+        theta does not depend on how many they are.
+        """
+        if self.config.theta_per == "batch":
+            u = torch.rand(1, device=images.device).expand(len(images))
+        else:
+            rank, processes = _place()
+            u = torch.rand(processes * len(images), device=images.device)[rank::processes]
         return self.config.theta_low + u * (self.config.theta_high - self.config.theta_low)
 
     def _erase(self, images: Tensor, mask: Tensor) -> Tensor:
@@ -291,13 +298,21 @@ def _option(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _place() -> tuple[int, int]:
+    """Number of this process, and how many share the batch."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
 def _gather(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Over several processes, eq. (11) sees the whole global batch, with gradients."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    processes = _place()[1]
+    if processes == 1:
         return z, labels
     from torch.distributed.nn.functional import all_gather
 
-    everyone = [torch.empty_like(labels) for _ in range(dist.get_world_size())]
+    everyone = [torch.empty_like(labels) for _ in range(processes)]
     dist.all_gather(everyone, labels)
     return torch.cat(all_gather(z.contiguous())), torch.cat(everyone)
 
