@@ -152,7 +152,8 @@ def _ring(ax: Axes, x: float, y: float, radius: float) -> None:
 
 def _cross(ax: Axes, x: int, y: int) -> None:
     for colour, width in (("black", 5), ("white", 2.5)):
-        ax.plot(x, y, "+", color=colour, markersize=14, markeredgewidth=width, clip_on=False)
+        (mark,) = ax.plot(x, y, "+", color=colour, markersize=14, markeredgewidth=width, clip_on=False)
+        mark.set_in_layout(False)  # at the rim it would push the panels apart
 
 
 # ---------------------------------------------------------------------- measured
@@ -193,7 +194,9 @@ def cost_bars(seconds: Mapping[str, float], title: str) -> Figure:
     ax = fig.subplots()
     ax.barh(names, ratios, color=["0.75", POSITIVE, *["#555555"] * (len(names) - 2)])
     for y, (ratio, second) in enumerate(zip(ratios, seconds.values(), strict=True)):
-        ax.text(ratio + 0.03 * max(ratios), y, f"{ratio:.2f} ×   ({1000 * second:.0f} ms)", va="center")
+        ax.text(
+            max(1, ratio) + 0.03 * max(ratios), y, f"{ratio:.2f} ×   ({1000 * second:.0f} ms)", va="center"
+        )
     ax.axvline(1, color="black", linewidth=1.5, linestyle=":")
     ax.set(xlim=(0, 1.35 * max(ratios)), xlabel="time, as a multiple of a plain forward pass", title=title)
     ax.invert_yaxis()
