@@ -63,7 +63,9 @@ def test_an_error_at_the_start_stops_the_cell():
 
 
 def test_on_a_page_without_a_kernel_it_says_so(panel):
-    assert panel._repr_mimebundle_()["text/plain"] == "(Controls for x, word; they work in a running notebook.)"
+    assert (
+        panel._repr_mimebundle_()["text/plain"] == "(Controls for x, word; they work in a running notebook.)"
+    )
 
 
 def test_render_may_give_png_bytes():
