@@ -70,6 +70,8 @@ def stage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if number == 0:
             cell.source = cell.source.partition("\n")[2].strip()
             kind = "subslide"
+        if kind == "skip" and "exercise" in cell.metadata.get("tags", []):
+            kind = "-"  # every exercise is put to the room
         if kind == "skip":
             continue
         _trim(cell)

@@ -78,7 +78,7 @@ def small_book(other: str = "01_other.ipynb") -> nbformat.NotebookNode:
         code("tall()", picture("tall", width=500, height=1500)),
         text("| a | b |\n|---|---|\n" + "\n".join(f"| {k} | {k * k} |" for k in range(30)), "subslide"),
         text("## Exercise", "slide"),
-        code("def f(x):\n    raise NotImplementedError('write f')", tags=("exercise",)),
+        code("def f(x):\n    raise NotImplementedError('write f')", tags=("exercise",), kind="skip"),
         code("def f(x):\n    return the_solution", tags=("solution",), jupyter={"source_hidden": True}),
         code("print(checks.f(f))", printed("Right."), tags=("check",)),
         code(
