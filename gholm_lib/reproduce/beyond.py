@@ -4,11 +4,13 @@ effect of each reading of what it leaves open."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gholm_lib.intervals import images_needed, seeds_needed
+from gholm_lib.config import Config
+from gholm_lib.intervals import Difference, images_needed, seeds_needed
 from gholm_lib.records import Record
 from gholm_lib.reproduce import grid, paper, verdicts
 from gholm_lib.reproduce.ledger import LEDGER, Question, Reading
@@ -16,12 +18,13 @@ from gholm_lib.reproduce.shelf import Shelf
 from gholm_lib.reproduce.tables import (
     DRAWN_NOTE,
     Percent,
+    Row,
     best_test,
     branch_rows,
     is_real,
     measured_cell,
 )
-from gholm_lib.tables import NOT_RUN, Change, PValue, Table, accuracy_of, change, interval_of, mean_of
+from gholm_lib.tables import NOT_RUN, Change, Mean, PValue, Table, accuracy_of, change, interval_of, mean_of
 
 POINTS = (0.2, 0.5, 1.0, 2.0)
 
@@ -122,9 +125,7 @@ def _full(changes: dict[str, Any]) -> dict[str, Any]:
 def power_table(preset: str, shelf: Shelf) -> Table:
     """Test images and seeds with which a difference as small as the paper's is seen in four of five studies."""
     rows = branch_rows(preset, shelf, "cub")
-    steps = [r.change for r in rows.values() if r.change]
-    disagreement = float(np.mean([s.disagreement for s in steps])) if steps else None
-    spread = _seed_spread(rows)
+    disagreement, spread = step_disagreement(rows), _seed_spread(rows)
     accuracy = paper.BRANCHES["cub"][grid.OURS] / 100
     table = []
     for points in POINTS:
@@ -153,13 +154,19 @@ def power_table(preset: str, shelf: Shelf) -> Table:
     )
 
 
+def step_disagreement(rows: dict[str, Row]) -> float | None:
+    """Share of answers that change sides from one row of Table 2 to the next, on average; None without records."""
+    steps = [r.change for r in rows.values() if r.change]
+    return float(np.mean([s.disagreement for s in steps])) if steps else None
+
+
 def _paired(points: float, accuracy: float, disagreement: float | None) -> int | None:
     if disagreement is None:
         return None
     return images_needed(points, accuracy, max(disagreement, points / 100))
 
 
-def _seed_spread(rows: dict) -> float | None:
+def _seed_spread(rows: dict[str, Row]) -> float | None:
     """Standard deviation, between seeds, of the difference between neighbouring rows, in points."""
     squares = []
     for row in rows.values():
@@ -175,15 +182,56 @@ def _seed_spread(rows: dict) -> float | None:
 # ---------------------------------------------------------------------- the ledger
 
 
+@dataclass(frozen=True)
+class Effect:
+    """One reading, measured. ``change`` is the difference to our readings, None where there is none to tell."""
+
+    question: Question
+    reading: Reading
+    measured: Mean | str | None
+    change: Difference | None
+    words: str
+
+
+def ledger_effects(preset: str, shelf: Shelf) -> list[Effect]:
+    """Every other reading of every open question, on the first data set."""
+    ours = grid.config_for(preset, "cub")
+    return [_effect(q, r, ours, shelf) for q in LEDGER for r in q.readings]
+
+
+def _effect(question: Question, reading: Reading, ours: Config, shelf: Shelf) -> Effect:
+    config = reading.config(ours)
+    if config is None:
+        return Effect(question, reading, None, None, reading.instead)
+    records, failures, base = shelf.row(config), shelf.failed(config), shelf.row(ours)
+    delta = change(records, base) if records and base and not failures else None
+    words = "diverged" if failures else verdicts.of_effect(delta)
+    return Effect(question, reading, measured_cell(records, failures), delta, words)
+
+
 def ledger_table(preset: str, shelf: Shelf) -> Table:
     """Each question that the paper leaves open: our reading and why, the others, and their effect on accuracy."""
-    ours = grid.config_for(preset, "cub")
-    base = shelf.row(ours)
-    rows = []
-    for question in LEDGER:
-        for k, reading in enumerate(question.readings):
-            rows.append(_asked(question, k == 0) | _effect(reading, ours, base, shelf))
-    standing = f"{accuracy_of(base)} % ({interval_of(base)}), {len(base)} seeds" if base else NOT_RUN
+    base = shelf.row(grid.config_for(preset, "cub"))
+    rows, asked = [], None
+    for effect in ledger_effects(preset, shelf):
+        question, delta = effect.question, effect.change
+        about = {
+            "question": question.asks,
+            "the paper": question.gives,
+            "ours, and why": f"{question.ours}: {question.why}",
+        }
+        rows.append(
+            (about if question is not asked else dict.fromkeys(about, ""))
+            | {
+                "other reading": effect.reading.name,
+                "accuracy": effect.measured,
+                "effect": delta and Change(delta),
+                "p": delta and PValue(delta.p),
+                "in words": effect.words,
+            }
+        )
+        asked = question
+    standing = f"{accuracy_of(base)} % ({interval_of(base)}), {len(base)} seed(s)" if base else NOT_RUN
     note = (
         f"Our readings together, on {_on(preset, 'cub')}: {standing}. Each other reading changes one setting of it, "
         "all branches trained. Effect: difference in points to our readings, 95 % interval over test images and "
@@ -192,28 +240,3 @@ def ledger_table(preset: str, shelf: Shelf) -> Table:
     )
     title = f"What the paper leaves open, measured on {_on(preset, 'cub')}"
     return Table("ledger", title, rows, [note, *_drawn(preset)])
-
-
-def _asked(question: Question, first: bool) -> dict[str, Any]:
-    cells = {
-        "question": question.asks,
-        "the paper": question.gives,
-        "ours, and why": f"{question.ours}: {question.why}",
-    }
-    return cells if first else dict.fromkeys(cells, "")
-
-
-def _effect(reading: Reading, ours, base: Sequence[Record], shelf: Shelf) -> dict[str, Any]:
-    config = reading.config(ours)
-    cells = {"other reading": reading.name}
-    empty = dict.fromkeys(("accuracy", "effect", "p", "in words"))
-    if config is None:
-        return cells | empty | {"in words": reading.instead}
-    records, failures = shelf.row(config), shelf.failed(config)
-    delta = change(records, base) if records and base and not failures else None
-    return cells | {
-        "accuracy": measured_cell(records, failures),
-        "effect": delta and Change(delta),
-        "p": delta and PValue(delta.p),
-        "in words": "diverged" if failures else verdicts.of_effect(delta),
-    }

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from gholm_lib.reproduce import grid
+from gholm_lib.reproduce.draw import write_figure
 from gholm_lib.reproduce.parts import measure_parts
 from gholm_lib.reproduce.run import make_runs, plan
 from gholm_lib.reproduce.shelf import Shelf
@@ -107,6 +108,8 @@ def reproduce(request: Request) -> int:
         make_runs(jobs, records, request.options)
     rows = grid.with_seeds(grid.part_jobs(request.preset), request.seeds)
     measure_parts(rows, records, request.options)
+    for figure in grid.FIGURES if request.all else request.figure:
+        print(f"figure {figure}: {write_figure(figure, request.preset, request.options)}")
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)
         print(f"written: {len(written)} files in {tables_folder(request.preset)} and the README's tables")

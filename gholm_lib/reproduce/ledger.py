@@ -118,7 +118,7 @@ LEDGER: tuple[Question, ...] = (
             Reading("0.1", {"tau": 0.1}),
             Reading("0.07", {"tau": 0.07}),
             Reading(
-                "the loss of Khosla [26] as a whole: all but i, projection head, 0.1",
+                "0.1, all but i, projection head (Khosla [26])",
                 {"tau": 0.1, "denominator": "all", "z": "projection"},
             ),
         ),

@@ -28,7 +28,7 @@ THETAS = (1.0, 1.5, 2.0)
 
 
 def part_shares(net: GHOLMNet, study: Study) -> dict[str, np.ndarray]:
-    """For N images, (N,) float32 each: at each mu of Table 4, area, kept and kept_moved of the box; at some theta of
+    """For N images, (N,) float16 each: at each mu of Table 4, area, kept and kept_moved of the box; at some theta of
     eq. (6), erased (area), removed and removed_moved."""
     heat, size = heat_of(net, study.images), study.images.shape[-1]
     found = {}
@@ -43,7 +43,7 @@ def part_shares(net: GHOLMNet, study: Study) -> dict[str, np.ndarray]:
         found[f"erased_{theta:g}"] = mask.float().mean((1, 2))
         found[f"removed_{theta:g}"] = share(study.deciding, mask)
         found[f"removed_moved_{theta:g}"] = share(study.deciding, moved(mask))
-    return {k: v.numpy().astype(np.float32) for k, v in found.items()}
+    return {k: v.numpy().astype(np.float16) for k, v in found.items()}  # three digits are enough
 
 
 @torch.no_grad()

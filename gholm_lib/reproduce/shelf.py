@@ -73,7 +73,7 @@ def load_parts(path: Path) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None
     with np.load(path) as file:
-        return dict(file)
+        return {k: v.astype(float) for k, v in file.items()}
 
 
 def _by_row(jobs: dict[Job, Any]) -> dict[Job, list]:

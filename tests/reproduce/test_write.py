@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 
 from gholm_lib.__main__ import main
 from gholm_lib.reproduce import command, grid, write
 from gholm_lib.reproduce.command import Request
 from gholm_lib.tables import Table, records_folder
 from gholm_lib.training import RunOptions
+
+
+@pytest.fixture
+def one_thread():
+    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -30,7 +40,7 @@ def test_committed_tables_are_what_the_kept_records_give():
     assert not differing, "make them anew: gholm reproduce --all --from-records"
 
 
-def test_a_short_run_gives_what_is_recorded(tmp_path):
+def test_a_short_run_gives_what_is_recorded(tmp_path, one_thread):
     options = RunOptions(runs=tmp_path, device="cpu", quiet=True)
     assert list(write.differing_run("mini", records_folder() / "mini", options)) == []
 
