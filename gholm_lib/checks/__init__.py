@@ -36,4 +36,4 @@ def accuracy(answer: Callable) -> str:
     return "Right."
 
 
-from gholm_lib.checks import contrast, crops, erasure, explorer, heatmaps, training  # noqa: E402, F401
+from gholm_lib.checks import contrast, crops, erasure, explorer, heatmaps, ledger, picking, tables, training  # noqa: E402, F401
