@@ -6,6 +6,8 @@ The file is its own worker: torchrun runs it with a task and a folder.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from PIL import Image
 
 from gholm_lib import records, training
+from gholm_lib.__main__ import main
 from gholm_lib.config import Config
 from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.evaluation import predict_all
@@ -213,6 +216,33 @@ def test_three_processes_test_every_image_once(tmp_path):
             for name in ("label", "raw", "crop", "both", "fallback"):
                 assert np.array_equal(getattr(predictions, name), getattr(alone, name)), name
             assert np.abs(predictions.box - alone.box).max() <= 1
+
+
+# ---------------------------------------------------------------------- the page about clusters
+
+BLOCKS = re.findall(
+    r"```sh\n(.*?)```", (PROJECT / "docs" / "slurm.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_scripts_of_the_page_parse(block):
+    done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_options_of_the_page_exist(capsys):
+    text = (PROJECT / "docs" / "slurm.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"gholm(?:_lib)? (train|reproduce|bench)\b([^`\n]*)", text)
+    assert {name for name, _ in commands} == {"train", "reproduce", "bench"}
+    for name, words in commands:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        known = capsys.readouterr().out
+        for option in re.findall(r"--[a-z-]+", words):
+            there = re.search(rf"{option}[ ,\n]", known) or option == "--preset"
+            assert there, f"gholm {name} has no {option}"
 
 
 if __name__ == "__main__":
