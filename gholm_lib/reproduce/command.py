@@ -91,7 +91,7 @@ def _share(text: str) -> tuple[int, int]:
 
 def reproduce(request: Request) -> int:
     """Do what was asked; returns the exit status."""
-    if not (request.table or request.figure or request.ledger or request.all):
+    if not (request.table or request.figure or request.ledger or request.all or request.check):
         raise ValueError(
             "say what: --table 2, --figure 6, --ledger or --all (--dry-run tells what it would take)"
         )

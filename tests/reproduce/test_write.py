@@ -133,3 +133,31 @@ def test_a_table_from_records_is_printed_and_written(elsewhere, capsys, put, mad
     assert main(["reproduce", *args, "--runs", str(elsewhere / "runs")]) == 0
     assert "| 1 | Raw | 1 | 90.6 | 50.0 |" in capsys.readouterr().out
     assert {p.suffix for p in (elsewhere / "figures/tables/mini").iterdir()} == {".md", ".csv", ".tex"}
+
+
+def test_the_check_fails_where_a_table_was_typed_or_the_short_run_differs(elsewhere, capsys, put, made):
+    records = elsewhere / "records"
+    args = ["--check", "--records", str(records), "--data-root", str(elsewhere)]
+    write.write_all("mini", records, elsewhere)
+    assert main(["reproduce", *args]) == 1
+    assert "is not recorded yet" in capsys.readouterr().out
+    (elsewhere / "figures/tables/mini/power.csv").write_text("typed")
+    assert main(["reproduce", *args]) == 1
+    assert "power.csv is not what the records give" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("again", "problem"),
+    [
+        ([True] * 97 + [False] * 3, None),
+        ([True] * 90 + [False] * 10, "the recorded answer on 90.0 %"),
+        ([True] * 95 + [False] * 5, "recorded are 100.0 %"),
+    ],
+)
+def test_a_run_made_again_may_differ_a_little(put, made, monkeypatch, tmp_path, again, problem):
+    config = grid.check_job("mini").config
+    folder = put(made(config, [True] * 100))
+    monkeypatch.setattr(write, "make", lambda *_: made(config, again))
+    found = list(write.differing_run("mini", folder, RunOptions(runs=tmp_path)))
+    assert (problem is None) == (found == [])
+    assert problem is None or any(problem in f for f in found)
