@@ -142,6 +142,7 @@ def _array(image: torch.Tensor, config: Config) -> np.ndarray:
     return to_picture(image, config).permute(1, 2, 0).cpu().numpy()
 
 
+@plots.in_style
 def training_curve(record: Record) -> Figure:
     """Loss terms, and test accuracy of Raw, Crop and their sum, over the epochs of a run."""
     fig, (left, right) = plots.styled(2, 1, size=(6.5, 4.2))
@@ -161,5 +162,7 @@ def training_curve(record: Record) -> Figure:
     right.text(epochs[0], chance + 1.5, "chance", color="grey")
     right.set(xlabel="epoch", ylabel="accuracy in %", title="Test images (eq. 13)", ylim=(0, 100))
     right.legend(loc="lower right")
+    for ax in (left, right):
+        ax.xaxis.get_major_locator().set_params(integer=True)
     _say_if_drawn(fig, record.config["dataset"])
     return fig

@@ -163,14 +163,15 @@ def circle(panels: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, names: S
         ax.add_patch(Circle((0, 0), 1, fill=False, color="0.7", linewidth=1.5))
         arrows = (0.7 / max(longest, 1e-12) * push).tolist()  # one scale for all panels
         for k, (point, arrow) in enumerate(zip(z.tolist(), arrows, strict=True)):
-            # Names of the second half stand further out, so that vectors which fall together keep both.
-            _vector(ax, point, arrow, int(labels[k]), names[k], 0.35 if 2 * k < len(names) else 0.7)
-        ax.set(xlim=(-1.6, 1.6), ylim=(-1.35, 1.45), aspect="equal", title=title)
-        ax.axis("off")
+            together = [j for j in range(len(z)) if (z[j] - z[k]).norm() < 0.2]
+            name = "\n".join(names[j] for j in together) if k == together[0] else ""
+            _vector(ax, point, arrow, int(labels[k]), name)
+        ax.set(xlim=(-1.75, 1.75), ylim=(-1.4, 1.5), aspect="equal", title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
     return fig
 
 
-def _vector(ax, point: list[float], arrow: list[float], label: int, name: str, at: float) -> None:
+def _vector(ax, point: list[float], arrow: list[float], label: int, name: str) -> None:
     x, y = point
     colour, marker = _class_look(label)
     ax.plot([0, x], [0, y], color=colour)
@@ -178,7 +179,7 @@ def _vector(ax, point: list[float], arrow: list[float], label: int, name: str, a
     if np.hypot(*arrow) > 0.05:
         tip = {"arrowstyle": "-|>", "color": "black", "linewidth": 2.5, "mutation_scale": 20}
         ax.annotate("", (x + arrow[0], y + arrow[1]), point, arrowprops=tip)
-    ax.text(at * x, at * y, name, ha="center", va="center", color=colour, bbox={"fc": "white", "ec": "none"})
+    ax.text(1.37 * x, 1.25 * y, name, ha="center", va="center", color=colour)
 
 
 def _class_look(k: int) -> tuple[str, str]:

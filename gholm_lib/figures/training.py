@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -17,9 +18,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gholm_lib import plots, training
+from gholm_lib.bench import OURS, STAGES, TRAINING
 from gholm_lib.config import Config
 from gholm_lib.evaluation import Predictions
 from gholm_lib.records import Record
+from gholm_lib.suites import results_folder
 
 _TERMS = {
     "raw": "Raw (eq. 7)",
@@ -27,6 +30,8 @@ _TERMS = {
     "drop": "γ · Drop (eq. 9)",
     "sup": "contrastive (eq. 11)",
 }
+# Stages of a pass that the plain network has not.
+_OWN = ["heatmap", "threshold and boxes", "crop", "erase"]
 _HATCHES = {"raw": "", "crop": "//", "drop": "..", "sup": "xx"}
 
 
@@ -140,22 +145,47 @@ def _say_if_drawn(fig: Figure, record: Record) -> None:
 # ---------------------------------------------------------------------- time of a step
 
 
+def kept_benchmarks(folder: Path | None = None) -> dict[str, pd.DataFrame]:
+    """What ``gholm bench`` measured and kept, by setting in words; ``folder`` None: benchmarks/results."""
+    found = {}
+    for path in sorted((folder or results_folder()).glob("*.csv")):
+        table = pd.read_csv(path)
+        if {"pass", "stage", "share of step"} <= set(table):
+            a = table.iloc[0]
+            words = (
+                f"{a['model']}, {a['size']} pixels, batch {a['batch']}, {a['device']}, {a['threads']} threads"
+            )
+            found[words] = table
+    return found
+
+
+def own_stages(table: pd.DataFrame, kind: str = TRAINING) -> tuple[float, float]:
+    """Share of a pass that the method's own stages take; the whole over its floor. ``table`` as for step_time."""
+    rows = table[table["pass"] == kind].set_index("stage")
+    return float(rows["share of step"].reindex(_OWN).sum()), float(_whole(rows)["ratio to floor"])
+
+
+def _whole(rows: pd.DataFrame) -> pd.Series:
+    """The row of the whole pass, as a measurement or a kept file calls it."""
+    return rows.loc["whole" if "whole" in rows.index else f"whole, {OURS}"]
+
+
 @plots.in_style
-def step_time(stages: pd.DataFrame) -> Figure:
-    """Where the time goes: ``stages`` as from :func:`gholm_lib.bench.stages`; one panel for each kind of pass."""
-    passes = list(dict.fromkeys(stages["pass"]))
+def step_time(table: pd.DataFrame) -> Figure:
+    """Where the time goes, a panel for each kind of pass; ``table`` from ``bench.stages`` or kept_benchmarks."""
+    passes = list(dict.fromkeys(table["pass"]))
     fig, axes = plots.styled(len(passes), 1, size=(6.4, 4.8), squeeze=False)
     for ax, kind in zip(axes[0], passes, strict=True):
-        table = stages[stages["pass"] == kind].set_index("stage")
-        parts = 100 * table.drop(["whole", "floor"])["share of step"]
-        network = [any(w in s for w in ("forward", "backward", "optimiser")) for s in parts.index]
-        colours = ["0.6" if plain else plots.COLOURS["crop"] for plain in network]
+        rows = table[table["pass"] == kind].set_index("stage")
+        parts = 100 * rows["share of step"].reindex([s for s in STAGES if s in rows.index])
+        own = [s in _OWN for s in parts.index]
+        colours = [plots.COLOURS["crop"] if mine else "0.6" for mine in own]
         bars = ax.barh(parts.index, parts, color=colours, height=0.7)
-        for bar, plain in zip(bars, network, strict=True):
-            bar.set_hatch("" if plain else "//")
+        for bar, mine in zip(bars, own, strict=True):
+            bar.set_hatch("//" if mine else "")
             bar.set_edgecolor("white")
         ax.bar_label(bars, [f" {v:.1f} %" for v in parts], fontsize=13)
-        ratio = table.loc["whole", "ratio to floor"]
+        ratio = _whole(rows)["ratio to floor"]
         ax.set(title=f"{kind}: {ratio:.2f} × its floor", xlabel="% of the time", xlim=(0, 1.25 * parts.max()))
         ax.invert_yaxis()
     return fig
@@ -205,9 +235,9 @@ def predictions_picture(record: Record, classes: Sequence[str]) -> Figure:
     shape = {"gridspec_kw": {"width_ratios": [1.3, 1]}} if with_crop else {}
     fig, axes = plots.styled(1 + with_crop, 1, size=(6.6, 5.4), squeeze=False, **shape)
     ax = axes[0, 0]
-    ax.imshow(confusion, cmap="cividis_r")
+    ax.imshow(confusion, cmap="Greys")
     if count <= 15:
-        ax.set_yticks(range(count), classes, fontsize=12)
+        ax.set_yticks(range(count), [f"{name}  {k}" for k, name in enumerate(classes, 1)], fontsize=12)
         for row, column in np.argwhere(confusion):
             dark = confusion[row, column] > confusion.max() / 2
             text = {"ha": "center", "va": "center", "fontsize": 11, "color": "white" if dark else "black"}
@@ -281,7 +311,7 @@ def best_or_last(
         x, y = zip(*seen, strict=True)
         right.plot(x, y, "o", color=plots.COLOURS["crop"], markersize=9, label="kept records", alpha=0.7)
     right.axhline(step, color=plots.COLOURS["drop"], linewidth=2, linestyle=(0, (1, 1)))
-    right.text(1, step, f"{step:g} points", va="bottom", fontsize=12)
+    right.text(len(one), step, f"{step:g} points", va="top", ha="right", fontsize=12)
     right.set(xlabel="test epochs to choose from", ylabel="points", title="Best test epoch − last epoch")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=12)
     return fig

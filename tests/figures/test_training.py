@@ -9,11 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from gholm_lib.bench import Measurement
 from gholm_lib.config import Config, load_config
 from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.evaluation import Predictions
 from gholm_lib.figures import training as pictures
 from gholm_lib.records import Record
+from gholm_lib.suites import save
 from gholm_lib.training import RunOptions, train
 
 matplotlib.use("Agg")
@@ -147,20 +149,39 @@ def test_a_record_of_raw_alone_has_no_agreement(record):
     assert fig.axes[0].images[0].get_array()[2].tolist() == [1, 0, 1]  # Raw's own answers
 
 
-def test_bars_of_a_step_show_shares_and_the_ratio_to_the_floor():
-    rows = [
-        ("raw forward", 20.0, 0.2),
-        ("heatmap", 5.0, 0.05),
-        ("backward", 75.0, 0.75),
-        ("whole", 100.0, 1.0),
-    ]
-    table = pd.DataFrame(
-        [("training step", s, ms, share, ms / 80) for s, ms, share in [*rows, ("floor", 80.0, 0.8)]],
+STAGES = [("raw forward", 20.0, 0.2), ("heatmap", 4.0, 0.04), ("crop", 1.0, 0.01), ("backward", 75.0, 0.75)]
+
+
+def measured(whole, floor):
+    rows = [*STAGES, (whole, 100.0, None), (floor, 80.0, None)]
+    return pd.DataFrame(
+        [("training step", stage, ms, share, ms / 80) for stage, ms, share in rows],
         columns=["pass", "stage", "milliseconds", "share of step", "ratio to floor"],
     )
-    (ax,) = pictures.step_time(table).axes
-    assert [bar.get_width() for bar in ax.containers[0]] == pytest.approx([20, 5, 75])
+
+
+@pytest.mark.parametrize("names", [("whole", "floor"), ("whole, this kit", "whole, floor")])
+def test_bars_of_a_step_show_shares_and_the_ratio_to_the_floor(names):
+    (ax,) = pictures.step_time(measured(*names)).axes
+    assert [bar.get_width() for bar in ax.containers[0]] == pytest.approx([20, 4, 1, 75])
     assert "1.25 ×" in ax.get_title()
+    assert pictures.own_stages(measured(*names)) == pytest.approx((0.05, 1.25))
+
+
+def test_kept_benchmarks_are_read_as_the_bench_writes_them(tmp_path):
+    assert pictures.kept_benchmarks(tmp_path) == {}
+    ways = pd.DataFrame(
+        [("training step", way, 1.0, ratio, 5.0) for way, ratio in (("this kit", 1.1), ("floor", 1.0))],
+        columns=["pass", "way", "milliseconds", "ratio to floor", "peak MiB"],
+    )
+    about = {"device": "cpu", "model": "m", "size": 112, "batch": 16, "precision": "no", "threads": 2}
+    case = Measurement(measured("whole", "floor"), ways, about | {"checkpointing": False})
+    save(case, tmp_path)
+    pd.DataFrame({"images": [1]}).to_csv(tmp_path / "scale.csv")
+    (name,) = (kept := pictures.kept_benchmarks(tmp_path))
+    assert name == "m, 112 pixels, batch 16, cpu, 2 threads"
+    assert pictures.own_stages(kept[name]) == pytest.approx((0.05, 1.1))
+    pictures.step_time(kept[name])
 
 
 # ---------------------------------------------------------------------- last or best
