@@ -68,10 +68,10 @@ def blind(answer: Callable[[Tensor], Tensor]) -> str:
         cam = gradcam(lambda a, w=weight: a.mean((2, 3)) @ w.T, features)[0]
         if cam.any():
             c = int(logits.argmax())
-            share = 100 * float((cam > 0).float().mean())
+            hot = 100 * float((cam > 0).float().mean())
             raise NotYet(
-                f"for a head of {classes} classes the map of the predicted class ({c}) is above 0 at {share:.0f} % "
-                f"of the positions; its logit is {float(logits[0, c]):.2g}. There, the weights w_c times the features "
+                f"for a head of {classes} classes the map of the predicted class ({c}) is above 0 at {hot:.0f} % "
+                f"of the positions; its logit is {float(logits[0, c]):.2g}. There, w_c times the features "
                 "must give 0 or less; and which class is the predicted one depends on what you choose"
             )
     return "Right: the map is zero everywhere, and nothing is above mu times zero."

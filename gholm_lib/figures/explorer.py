@@ -12,6 +12,7 @@ from PIL import Image
 
 from gholm_lib import plots
 from gholm_lib.config import Config
+from gholm_lib.figures import _say_if_drawn
 from gholm_lib.photos import Look, top
 from gholm_lib.transforms import resized, to_input, to_picture
 
@@ -81,16 +82,17 @@ def class_bars(
 @plots.in_style
 def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
     """One row a picture: the file, the square that it becomes, with the frame of what is used, and what is used."""
-    fig, axes = plots.styled(3, len(images), size=(4.2, 3.6), squeeze=False)
+    fig, axes = plots.styled(3, len(images), size=(4.0, 3.2), squeeze=False)
     side = config.resize if config.random_crop else config.image_size
     edge = round((side - config.image_size) / 2)
     for ax, (title, image) in zip(axes, images.items(), strict=True):
         plots.picture(ax[0], np.asarray(image), f"{title}\n{image.width} × {image.height} pixels")
         square = resized(image, config).permute(1, 2, 0).numpy()
-        plots.picture(ax[1], square, f"squeezed to\n{side} × {side}")
+        plots.picture(ax[1], square, f"resized to\n{side} × {side}")
         plots.box(ax[1], (edge, edge, edge + config.image_size, edge + config.image_size))
         used = _array(to_input(image, config), config)
         plots.picture(ax[2], used, f"what the network sees\n{config.image_size} × {config.image_size}")
+    _say_if_drawn(fig, config.dataset)
     return fig
 
 
@@ -105,6 +107,7 @@ def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) ->
         artist = plots.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu)
         class_bars(bars, top(look.logits["both"], 4), classes, "both", None)
     plots.heat_bar(fig, artist, axes[1].tolist())
+    _say_if_drawn(fig, config.dataset)
     return fig
 
 
@@ -126,6 +129,7 @@ def confidences(known: np.ndarray, strange: np.ndarray, names: tuple[str, str], 
     ax.set(xlabel="probability of the answer (Raw + Crop)", ylabel="% of the pictures", xlim=(0, 1))
     ax.set_title(f"In {100 * overlap:.0f} % of all pairs the stranger is the surer one")
     ax.legend(loc="upper left")
+    _say_if_drawn(fig, names[0])
     return fig
 
 

@@ -1,7 +1,7 @@
 """The explorer of chapter 09: any picture, every branch, mu, theta, fill and class under your hands.
 
-In a lecture: right-click on the explorer, "Create New View for Cell Output"; it opens in a tab of its own, and
-View → "Simple Interface" with the browser's full screen (F11) leaves nothing else on the screen.
+In a lecture: right-click on the picture, "Create New View for Cell Output". It opens in a tab of its own; View →
+Appearance → Simple Interface (Ctrl Shift D) leaves that tab alone, Ctrl B folds the side bar, F11 fills the screen.
 """
 
 from __future__ import annotations
@@ -22,11 +22,18 @@ from gholm_lib.transforms import to_input
 from gholm_lib.widgets.common import Panel, dropdown, slider
 
 DPI = 110  # full screen on a projector
+PREDICTED = (
+    -1
+)  # instead of a class. Not None: with it among the values, a Dropdown starts empty under some hash seeds
 LARGEST_UPLOAD_MB = 9  # Jupyter's server drops messages of 10 MiB and more, and the connection with them
 _STYLE = """<style>
-.gholm-explorer .widget-label, .gholm-explorer .widget-readout, .gholm-explorer select,
-.gholm-explorer button, .gholm-explorer p { font-size: 17px; line-height: 1.4; }
-.gholm-explorer select, .gholm-explorer button { height: 36px; }
+.gholm-explorer .widget-label, .gholm-explorer .widget-readout, .gholm-explorer select, .gholm-explorer input,
+.gholm-explorer button, .gholm-explorer p { font-size: 17px; }
+.gholm-explorer .widget-inline-hbox, .gholm-explorer select, .gholm-explorer input, .gholm-explorer button {
+  height: 36px; align-items: center; }
+.gholm-explorer .widget-label, .gholm-explorer .widget-readout { line-height: 36px; height: 36px; }
+.gholm-explorer .widget-html, .gholm-explorer .widget-html-content { height: auto; min-height: 0; margin: 0; }
+.gholm-explorer p { margin: 0; line-height: 1.4; white-space: normal; }
 </style>"""
 
 
@@ -101,16 +108,11 @@ class Explorer(Panel):
                 "picture of", self._choices(), self._last(), hint="a class, or your own photo"
             ),
             "number": widgets.BoundedIntText(
-                1,
-                1,
-                most,
-                description="number",
-                layout=widgets.Layout(width="150px"),
-                tooltip="which picture",
+                value=1, min=1, max=most, description="number", layout=widgets.Layout(width="150px")
             ),
             "target": dropdown(
                 "heat of",
-                [("predicted class", None), *named],
+                [("predicted class", PREDICTED), *named],
                 hint="class c of eq. (1); the paper: predicted",
             ),
             "fill": dropdown("erase with", FILLS, net.config.fill, hint="what erased pixels become"),
@@ -122,14 +124,21 @@ class Explorer(Panel):
             ),
         }
         self.upload = widgets.FileUpload(
-            accept="image/*", multiple=False, description=f"your photo (up to {LARGEST_UPLOAD_MB} MB)"
+            accept="image/*",
+            description=f"your photo, up to {LARGEST_UPLOAD_MB} MB",
+            layout=widgets.Layout(width="max-content"),
         )
-        self.upload.layout.width = "max-content"
         self.notice = widgets.HTML()
+        for name in ("mu", "theta"):
+            controls[name].layout.width = "380px"
         super().__init__(self._render, controls)
-        self.image.layout.width, self.image.layout.max_height = "100%", "78vh"
+        self.image.layout.width, self.image.layout.max_height = "100%", "74vh"
         self.image.layout.object_fit = "contain"
-        self.children = [widgets.HTML(_STYLE), widgets.HBox([self.upload, self.notice]), *self.children]
+        row, *rest = self.children
+        row.children = [self.upload, *row.children]
+        style = widgets.HTML(_STYLE, layout=widgets.Layout(display="none"))
+        self.children = [style, row, self.notice, *rest]
+        self.layout.padding = "4px 12px"  # in a tab of its own nothing else keeps it off the edge
         self.add_class("gholm-explorer")
         self.upload.observe(self._uploaded, names="value")
 
@@ -173,6 +182,7 @@ class Explorer(Panel):
         self, picture: tuple[str, int], number: int, target: int | None, fill: str, mu: float, theta: float
     ) -> tuple[bytes, str]:
         photo, label = self._photo(picture, number)
+        target = None if target == PREDICTED else target
         attended = self._attended(picture, number, target)
         return render(self.net, self.classes, photo, mu, theta, fill, target, label, attended)
 

@@ -159,7 +159,7 @@ def test_it_starts_with_the_settings_of_the_network(net, samples):
         values = Explorer(net, samples, CLASSES).values
     finally:
         net.config = net.config.replace(mu=1.7, fill="mean")
-    assert (values["mu"], values["fill"], values["target"]) == (2.1, "noise", None)
+    assert (values["mu"], values["fill"], values["target"]) == (2.1, "noise", explorer.PREDICTED)
 
 
 def test_moving_mu_runs_no_heatmap_again(shown, net, monkeypatch):

@@ -1,0 +1,47 @@
+"""A headless Chromium, and a JupyterLab on a copy of the notebooks, for the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from tests.browser.lab import Lab
+
+INSTALL = (
+    "browser tests need Chromium: on Debian or Ubuntu `sudo apt-get install chromium`, on macOS `brew install "
+    "--cask chromium`; if it is elsewhere: GHOLM_CHROMIUM=/path/to/chromium"
+)
+
+
+def find_chromium() -> str | None:
+    """$GHOLM_CHROMIUM, else the first Chromium or Chrome on the path."""
+    names = (os.environ.get("GHOLM_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, (shutil.which(name) for name in names if name)), None)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium. Without one the test is skipped; where CI=true it fails."""
+    from playwright.sync_api import sync_playwright
+
+    path = find_chromium()
+    if path is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(INSTALL)
+    with sync_playwright() as playwright:
+        # The sandbox cannot be set up by root, as whom containers run.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A running JupyterLab of its own, on loopback; ended with all its kernels, whatever happens in the tests."""
+    running = Lab(tmp_path_factory.mktemp("lab"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
