@@ -131,7 +131,7 @@ def test_a_page(project, tmp_path):
     assert re.search(r"For the instructor</summary>\s*<p>Ask the room", page)
     assert 'alt="six squares"' in page
     assert page.count("Here the notebook shows controls") == 1  # the panel; the progress bar goes
-    assert page.count("<math") == 4
+    assert page.count("<math") == 5
     assert '<pre class="output">30 %</pre>' in page
     assert "one\ntwo" in page
     index = (folder / "index.html").read_text(encoding="utf-8")

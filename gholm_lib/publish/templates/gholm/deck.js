@@ -1,13 +1,16 @@
 /* Makes every slide fit, then starts reveal.js.
  *
  * Only the browser knows how tall a text, an equation or a picture is. A slide that is too tall is set a little smaller;
- * if that is not enough, its last blocks move to a new slide under the same heading, and a long table or list is halved;
- * a single block that is still too tall is shrunk as far as SMALLEST. Pictures, then code, take the room that is left.
+ * if that is not enough, its last blocks move to a new slide under the same heading, as do the rows of a long table or
+ * list; a table or equation that is too wide is set smaller; a single block that is still too tall is shrunk as far as
+ * SMALLEST. Pictures, then code, take the room that is left.
  */
 "use strict";
 
 const WIDTH = 1280, HEIGHT = 720;
+const MARGIN = 50; // right of the text
 const SCALES = [1, 0.92, 0.85];
+const TABLE_SCALE = 0.75; // a table is set in this size before its rows go to several slides
 const SMALLEST = 0.55;
 const CODE_SCALES = [1.5, 1.35, 1.2, 1];
 const SMALL_PICTURE = 460, LARGE_PICTURE = 600; // height in pixels
@@ -60,58 +63,78 @@ function growCode(slide) {
   }
 }
 
-/* A slide after this one, under the same heading and with the same notes, to take what is too much. */
-function nextSlide(slide) {
+/* Smaller print for each table and equation that is wider than the slide. */
+function narrow(slide) {
+  setSizes(slide, 1, SMALL_PICTURE);
+  for (const block of slide.querySelectorAll("table, math[display=block]")) {
+    const tooWide = () => block.getBoundingClientRect().left + block.scrollWidth > WIDTH - MARGIN;
+    for (let scale = 1; scale >= SMALLEST && tooWide(); scale -= 0.05) block.style.setProperty("--narrow", scale);
+  }
+}
+
+/* A slide after this one with the same notes, and under the same heading unless it brings its own. */
+function nextSlide(slide, content) {
   const next = document.createElement("section");
   const [first] = blocksOf(slide);
-  if (isHeading(first)) {
+  if (isHeading(first) && !/^H/.test(content[0].tagName)) {
     const heading = next.appendChild(first.cloneNode(true));
     heading.removeAttribute("id");
     if (!heading.querySelector(".more")) heading.insertAdjacentHTML("beforeend", ' <span class="more">(continued)</span>');
   }
+  next.append(...content);
   slide.querySelectorAll(":scope > aside").forEach((notes) => next.appendChild(notes.cloneNode(true)));
   slide.after(next);
   return next;
 }
 
-/* The second half of a table's rows or a list's items as a block of its own; null when there is nothing to halve. */
-function halve(block) {
-  const items = (whole) => [...(whole.matches("ul, ol") ? whole.children : whole.querySelectorAll("tbody > tr"))];
-  const half = Math.ceil(items(block).length / 2);
-  if (half < 2) return null;
+/* Take from the end of a slide the blocks that are too much for it; at least one stays under the heading. */
+function takeBlocks(slide) {
+  const least = isHeading(blocksOf(slide)[0]) ? 2 : 1;
+  const taken = [];
+  const takeLast = () => { const last = blocksOf(slide).at(-1); last.remove(); taken.unshift(last); };
+  while (!fits(slide) && blocksOf(slide).length > least) takeLast();
+  while (taken.length && blocksOf(slide).length > least && leadsOn(blocksOf(slide).at(-1))) takeLast();
+  return taken;
+}
+
+/* Take the rows of a table or the items of a list that are too much for its slide, as a block of their own. */
+function takeRows(slide) {
+  const block = blocksOf(slide).at(-1);
+  const rows = (whole) => [...(whole.matches("ul, ol") ? whole.children : whole.querySelectorAll("tbody > tr"))];
   const rest = block.cloneNode(true);
-  items(block).slice(half).forEach((item) => item.remove());
-  items(rest).slice(0, half).forEach((item) => item.remove());
-  if (rest.matches("ol")) rest.start = block.start + half;
-  return rest;
+  const total = rows(block).length;
+  let kept = total;
+  while (!fits(slide) && kept > 1) rows(block)[--kept].remove();
+  if (kept === total) return [];
+  rows(rest).slice(0, kept).forEach((row) => row.remove());
+  if (rest.matches("ol")) rest.start = block.start + kept;
+  return [rest];
 }
 
 function fit(slide) {
+  narrow(slide);
   if (SCALES.some((scale) => fitsAt(slide, scale))) return;
   setSizes(slide, 1, SMALL_PICTURE);
-  const fixed = isHeading(blocksOf(slide)[0]) ? 1 : 0;
-  if (blocksOf(slide).length > fixed + 1) {
-    const next = nextSlide(slide);
-    const place = next.children[fixed] ?? null;
-    const moved = [];
-    const moveLast = () => moved.unshift(blocksOf(slide).at(-1)) && moved[0].remove();
-    do moveLast(); while (!fits(slide) && blocksOf(slide).length > fixed + 1);
-    while (blocksOf(slide).length > fixed + 1 && leadsOn(blocksOf(slide).at(-1))) moveLast();
-    moved.forEach((block) => next.insertBefore(block, place));
+  let taken = takeBlocks(slide);
+  if (!taken.length) {
+    setSizes(slide, TABLE_SCALE, SMALL_PICTURE);
+    taken = takeRows(slide);
+  }
+  if (taken.length) {
+    const next = nextSlide(slide, taken);
     fit(slide);
     fit(next);
     return;
   }
-  const rest = halve(blocksOf(slide).at(-1));
-  if (rest) {
-    const next = nextSlide(slide);
-    next.insertBefore(rest, next.children[fixed] ?? null);
-    fit(slide);
-    fit(next);
-    return;
-  }
-  for (let scale = SCALES.at(-1); scale > SMALLEST; scale -= 0.05) if (fitsAt(slide, scale)) return;
+  for (let scale = TABLE_SCALE; scale > SMALLEST; scale -= 0.05) if (fitsAt(slide, scale)) return;
   fitsAt(slide, SMALLEST);
+}
+
+/* A chapter's heading opens a slide, wherever its cell put it. */
+function splitAtHeadings(slide) {
+  const blocks = blocksOf(slide);
+  const heading = blocks.findIndex((block, place) => place > 0 && block.tagName === "H2");
+  if (heading > 0) splitAtHeadings(nextSlide(slide, blocks.slice(heading)));
 }
 
 /* Slides without a heading of their own say, in small print, under which heading they stand. */
@@ -129,6 +152,7 @@ function addRunningHeads() {
 async function start() {
   await Promise.all([...document.fonts].map((font) => font.load())); // hidden slides do not ask for it
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+  document.querySelectorAll(".slides > section > section").forEach(splitAtHeadings);
   addRunningHeads();
   document.body.classList.add("measuring");
   document.querySelectorAll(".slides > section > section").forEach(fit);
