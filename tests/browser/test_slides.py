@@ -68,7 +68,7 @@ def check(tab, path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_deck_of_a_chapter(path, chapters, tab):
     slides = check(tab, chapters / path.with_suffix(".html").name)
-    assert [s for s in slides if s["scale"] < 0.6] == [], "too much in one cell: split it"
+    assert [s for s in slides if s["scale"] < 0.55] == [], "too much in one cell or table: split it"
 
 
 def test_too_much_is_spread_over_several_slides(small, tab):

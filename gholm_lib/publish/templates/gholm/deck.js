@@ -139,13 +139,11 @@ function splitAtHeadings(slide) {
 
 /* Slides without a heading of their own say, in small print, under which heading they stand. */
 function addRunningHeads() {
-  for (const stack of document.querySelectorAll(".slides > section")) {
-    let head = "";
-    for (const slide of stack.querySelectorAll(":scope > section:not(.title)")) {
-      const first = blocksOf(slide)[0];
-      if (first && isHeading(first)) head = first.innerHTML;
-      else if (head) slide.insertAdjacentHTML("afterbegin", `<p class="running">${head}</p>`);
-    }
+  let head = "";
+  for (const slide of document.querySelectorAll(".slides > section > section:not(.title)")) {
+    const first = blocksOf(slide)[0];
+    if (first && isHeading(first)) head = first.innerHTML;
+    else if (head) slide.insertAdjacentHTML("afterbegin", `<p class="running">${head}</p>`);
   }
 }
 
