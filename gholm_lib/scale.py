@@ -128,7 +128,7 @@ def contrast(
         labels = torch.randint(width, (b,), generator=generator).repeat(2)
         tasks[b] = lambda z=z, labels=labels: torch.autograd.grad(supcon_loss(z, labels), z)
     for b, t in bench.interleaved(tasks, repeats).items():
-        rows.append(("images a step", b, "contrastive loss", 1000 * t / b, "ms an image"))
+        rows.append(("global batch", b, "contrastive loss", 1000 * t / b, "ms an image"))
     return _table(rows, MEASURED)
 
 
