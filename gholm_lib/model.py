@@ -202,7 +202,8 @@ class GHOLMNet(nn.Module):
         check(packed[:, -1])
         mask = packed[:, :-1].view(mask.shape)
         boxes = masking.largest_component_boxes(mask, int(cfg.connectivity))
-        fallback = ~mask.flatten(1).any(1)
+        # NumPy stops at the first pixel of a mask, PyTorch does not.
+        fallback = torch.from_numpy(~mask.numpy().any((1, 2)))
         boxes = masking.adjust_boxes(boxes, size, cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
         attention.crop_boxes = boxes.to(images.device, non_blocking=True)
         attention.fallback = fallback
