@@ -37,14 +37,16 @@ class Lab:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content))
 
-    def copy(self, chapter: str, until: str) -> str:
+    def copy(self, chapter: str, until: str, parameters: str = "") -> str:
         """Copy a chapter's cells up to the first code cell that holds ``until``; returns the copy's name.
 
-        Every chapter runs whole elsewhere; here only the way to its slider counts.
+        Every chapter runs whole elsewhere; here only the way to its slider counts. ``parameters`` is added to the
+        chapter's parameters cell.
         """
         book = nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
         last = next(i for i, c in enumerate(book.cells) if c.cell_type == "code" and until in c.source)
         book.cells = book.cells[: last + 1]
+        next(c for c in book.cells if c.cell_type == "code").source += f"\n{parameters}"
         nbformat.write(book, self.books / f"{chapter}.ipynb")
         return f"{chapter}.ipynb"
 

@@ -67,11 +67,11 @@ def screenshot(page, name: str) -> None:
 
 @pytest.fixture
 def opened(chromium, lab):
-    """``opened(chapter, until)``: a copy of the chapter up to its slider, run in JupyterLab, and its panel."""
+    """``opened(chapter, until, parameters)``: a copy up to the slider, run in JupyterLab, and the panel there."""
     notebooks = []
 
-    def open_chapter(chapter: str, until: str) -> tuple[Notebook, Panel]:
-        notebook = Notebook(chromium, lab, lab.copy(chapter, until))
+    def open_chapter(chapter: str, until: str, parameters: str = "") -> tuple[Notebook, Panel]:
+        notebook = Notebook(chromium, lab, lab.copy(chapter, until, parameters))
         notebooks.append(notebook)
         notebook.run_all()
         return notebook, Panel(notebook.page)
@@ -117,7 +117,7 @@ def turned_photo() -> bytes:
 
 def test_the_explorer_of_chapter_09(opened):
     """Sliders; a broken upload, then a good one; then alone on the screen, as in a lecture."""
-    notebook, panel = opened("09_your_own_photos", "Explorer(net")
+    notebook, panel = opened("09_your_own_photos", "Explorer(net", "COUNT = 11")
     page = notebook.page
     chosen = page.locator(".gholm-explorer select").evaluate_all("all => all.map(s => s.selectedIndex)")
     assert min(chosen) >= 0  # no list stands there empty
