@@ -150,7 +150,7 @@ def training_curve(record: Record) -> Figure:
     for term in record.curve[0]["losses"]:
         if term != "total":
             plots.curve(left, epochs, [e["losses"][term] for e in record.curve], term)
-    left.set(xlabel="epoch", ylabel="loss (training)", title="Each branch learns")
+    left.set(xlabel="epoch", ylabel="loss (training)", title="Loss of each branch")
     left.legend()
     tested = [e for e in record.curve if "test" in e]
     for answer in ("raw", "crop", "both"):
@@ -161,7 +161,7 @@ def training_curve(record: Record) -> Figure:
     right.axhline(chance, color="grey", linestyle=":", linewidth=1.5)
     right.text(epochs[0], chance + 1.5, "chance", color="grey")
     right.set(xlabel="epoch", ylabel="accuracy in %", title="Test images (eq. 13)", ylim=(0, 100))
-    right.legend(loc="lower right")
+    right.legend(loc="lower right", frameon=True, edgecolor="none")
     for ax in (left, right):
         ax.xaxis.get_major_locator().set_params(integer=True)
     _say_if_drawn(fig, record.config["dataset"])
