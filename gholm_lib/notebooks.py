@@ -241,9 +241,15 @@ def up_to_date(file: Path, copy: Path) -> bool:
 
 
 def with_outputs(file: Path, copy: Path) -> nbformat.NotebookNode:
-    """The notebook as it is now, its prose too, with the outputs of its executed copy."""
+    """The notebook as it is now, its prose too, with the outputs of its executed copy.
+
+    Raises:
+        ValueError: its cells changed since the copy was made.
+    """
     notebook, executed = nbformat.read(file, as_version=4), nbformat.read(copy, as_version=4)
     code = [[cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, executed)]
+    if len(code[0]) != len(code[1]):
+        raise ValueError(f"{file.name} was edited while it ran: give the command again")
     for cell, ran in zip(*code, strict=True):
         cell.outputs = ran.outputs
     notebook.metadata = executed.metadata

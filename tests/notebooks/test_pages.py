@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from gholm_lib import notebooks
-from gholm_lib.notebooks import publish
+from gholm_lib.notebooks import publish, with_outputs
 from gholm_lib.publish.deck import Decks, stage
 from gholm_lib.publish.render import mathml, slug, tidied
 from gholm_lib.publish.site import Site, chapter
@@ -247,6 +247,16 @@ def test_a_notebook_that_fails_is_shown_and_runs_again(live, capsys):
     page = (root / "build" / "html" / "00_live.html").read_text(encoding="utf-8")
     assert "before" in page
     assert "ZeroDivisionError" in page
+
+
+def test_a_notebook_that_was_edited_meanwhile(live, tmp_path):
+    _, path = live
+    copy = shutil.copy(path, tmp_path / "copy.ipynb")
+    book = nbformat.read(path, as_version=4)
+    book.cells.append(nbformat.v4.new_code_cell("1"))
+    nbformat.write(book, path)
+    with pytest.raises(ValueError, match=r"00_live\.ipynb was edited while it ran"):
+        with_outputs(path, copy)
 
 
 def test_a_bad_equation_is_a_failure(live, capsys):
