@@ -7,7 +7,8 @@ is drawn with one perceptual colour map on one scale, in units of its own mean, 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,25 @@ def save(fig: Figure, name: str, config: Config | None = None, svg: bool = True)
     folder = project_root() / "figures"
     folder.mkdir(exist_ok=True)
     about = {"Title": name} | ({"Description": str(config.to_dict())} if config else {})
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), _flat_pixels(fig):
         fig.savefig(folder / f"{name}.png", dpi=300, metadata=about | {"Software": None})
         if svg:
             fig.savefig(folder / f"{name}.svg", metadata=about | {"Date": None, "Creator": None})
     return folder / f"{name}.png"
+
+
+@contextmanager
+def _flat_pixels(fig: Figure) -> Iterator[None]:
+    """Pictures enlarged without smoothing while a file is written: at 300 dpi that makes it half as large."""
+    pictures = [image for ax in fig.axes for image in ax.images]
+    smooth = [image.get_interpolation() for image in pictures]
+    for image in pictures:
+        image.set_interpolation("nearest")
+    try:
+        yield
+    finally:
+        for image, interpolation in zip(pictures, smooth, strict=True):
+            image.set_interpolation(interpolation)
 
 
 def show(fig: Figure, alt: str) -> None:
