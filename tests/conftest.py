@@ -1,5 +1,6 @@
 """Settings for all tests."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
         return result
 
     NotebookRun.execute = execute
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    """pyplot keeps every figure until it is closed: none is handed on to the next test."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture
