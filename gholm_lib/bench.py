@@ -11,6 +11,7 @@ import copy
 import math
 import os
 import platform
+import random
 import statistics
 import time
 from collections import defaultdict, deque
@@ -53,15 +54,18 @@ OURS, FLOOR, PEER = "this kit", "floor", "peer"
 def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Median seconds of each task, the tasks taking turns so that a slow moment hits all alike.
 
-    Each is run once before, unmeasured.
+    Each is run once before, unmeasured. The order is drawn anew for each round: a task that always followed the same
+    other one would always meet the caches and the memory that that one leaves.
     """
+    order, shuffle = list(tasks), random.Random(0).shuffle
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
         task()
     for _ in range(repeats):
-        for name, task in tasks.items():
+        shuffle(order)
+        for name in order:
             start = _now()
-            task()
+            tasks[name]()
             times[name].append(_now() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -103,7 +107,9 @@ def measure(
     repeats: int = 9,
     with_peer: bool = True,
 ) -> Measurement:
-    """Time all ways in one interleaved run, then their memory. "peak MiB" is on top of weights and optimiser.
+    """Time all ways of a pass in one interleaved run, then their memory.
+
+    "peak MiB" is on top of weights and optimiser.
 
     with_peer  also the way of :mod:`gholm_lib.peers`; where its memory does not suffice, its row is empty
     """
@@ -122,7 +128,10 @@ def measure(
         (TRAINING, "stages"): lambda: watch[TRAINING].run(case.step),
         (EVALUATION, "stages"): lambda: watch[EVALUATION].run(case.evaluate),
     }
-    seconds = interleaved(tasks | watched, repeats)
+    seconds = {}
+    # Apart: an evaluation would pay for the memory that a training step leaves.
+    for which in (TRAINING, EVALUATION):
+        seconds |= interleaved({n: t for n, t in (tasks | watched).items() if n[0] == which}, repeats)
     peaks = {}
     for name, task in tasks.items():
         case.forget()

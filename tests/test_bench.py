@@ -25,16 +25,10 @@ from gholm_lib.gradcam import gradcam, upsample
 from gholm_lib.masking import crop, erase, largest_component_boxes, threshold
 from gholm_lib.model import GHOLMNet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 matplotlib.use("Agg")
 TINY = Config(weights="none", image_size=64, resize=64, batch_size=4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +39,36 @@ def measured() -> bench.Measurement:
 # ---------------------------------------------------------------------- interleaved
 
 
-def test_tasks_take_turns_and_the_first_round_does_not_count():
+def test_tasks_take_turns_in_changing_order():
     calls = []
-    found = bench.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
-    assert calls == ["a", "b"] * 4
+    found = bench.interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 20)
+    rounds = ["".join(calls[k : k + 2]) for k in range(0, len(calls), 2)]
+    assert len(rounds) == 21
+    assert set(rounds) == {"ab", "ba"}  # neither always follows the other
     assert found.keys() == {"a", "b"}
+
+
+def test_only_measured_rounds_count(monkeypatch):
+    clock = iter([0, 1, 10, 12])
+    monkeypatch.setattr(bench, "_now", lambda: next(clock))
+    calls = []
+    assert bench.interleaved({"task": lambda: calls.append(1)}, 2) == {"task": 1.5}
+    assert len(calls) == 3
+
+
+def test_training_and_evaluation_are_timed_apart(monkeypatch):
+    together = []
+
+    def timed(tasks, repeats):
+        together.append({which for which, _ in tasks})
+        for task in tasks.values():
+            task()
+            task()  # the clocks of the stages want two runs
+        return dict.fromkeys(tasks, 1.0)
+
+    monkeypatch.setattr(bench, "interleaved", timed)
+    bench.measure(TINY, num_classes=5, repeats=1, with_peer=False)
+    assert together == [{bench.TRAINING}, {bench.EVALUATION}]
 
 
 def test_the_median_is_taken(monkeypatch):
