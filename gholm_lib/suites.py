@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from itertools import product
@@ -14,6 +15,7 @@ import torch
 from gholm_lib.bench import (
     EVALUATION,
     OURS,
+    PEER,
     TRAINING,
     Case,
     Measurement,
@@ -25,6 +27,7 @@ from gholm_lib.bench import (
 from gholm_lib.config import Config, load_config
 from gholm_lib.datasets import load_dataset
 from gholm_lib.notebooks import project_root
+from gholm_lib.tables import Table
 from gholm_lib.training import split_data
 
 # Models, (size, batch) pairs, precisions, checkpointing.
@@ -41,6 +44,12 @@ SUITES = {
 HEATMAP_GOAL = 0.02  # of a forward pass
 STEP_GOAL = {"cpu": 1.10, "cuda": 1.05}  # of the floor
 EVALUATION_GOAL = 1.05
+SUMMARY = "README.md"  # in the folder of results
+SUMMARY_NOTES = [
+    "Written by `gholm bench` from the CSV files beside this page, which name machine and versions.",
+    "How to read it: [benchmarks](../README.md). What is not here was not measured.",
+    "Peer / kit: how many times as long the way of other projects takes.",
+]
 
 
 def settings(
@@ -94,6 +103,46 @@ def save(measured: Measurement, folder: Path) -> Path:
     return path
 
 
+def kept_results(folder: Path | None = None) -> dict[str, pd.DataFrame]:
+    """What :func:`save` kept, by setting in words; ``folder`` None: benchmarks/results."""
+    found = {}
+    for path in sorted((folder or results_folder()).glob("*.csv")):
+        table = pd.read_csv(path)
+        if {"pass", "stage", "share of step"} <= set(table):  # loader and growth have other columns
+            a = table.iloc[0]
+            words = (
+                f"{a['model']}, {a['size']} pixels, batch {a['batch']}, {a['device']}, {a['threads']} threads"
+            )
+            words += ("" if a["precision"] == "no" else f", {a['precision']}") + ", checkpointing" * bool(
+                a["checkpointing"]
+            )
+            found[words] = table
+    return found
+
+
+def summary(folder: Path) -> str:
+    """All kept results on one page, Markdown: the ratios that the goals are about, peers and memory."""
+    rows = [{"setting": words, **_ratios(table)} for words, table in kept_results(folder).items()]
+    return Table("summary", "What the method costs", rows, SUMMARY_NOTES).markdown()
+
+
+def _ratios(table: pd.DataFrame) -> dict[str, str]:
+    rows = table.set_index(["pass", "stage"])
+    time, peak = rows["milliseconds"], rows["peak MiB"]
+    a = table.iloc[0]
+    goals = _goals(time, rows["ratio to floor"], a["device"], f"whole, {OURS}")
+    columns = {name: _marked(value, goal) for name, value, goal in goals}
+    for which in (TRAINING, EVALUATION):
+        peer, ours = (time.get((which, f"whole, {way}"), math.nan) for way in (PEER, OURS))
+        columns[f"peer / kit, {which}"] = "not measured" if math.isnan(peer) else f"{peer / ours:.2f}"
+    columns["peak memory of a step, MiB"] = f"{peak[TRAINING, f'whole, {OURS}']:.0f}"
+    return columns | {"processor": a["processor"], "torch": a["torch"], "commit": a["commit"]}
+
+
+def _marked(value: float, goal: float) -> str:
+    return f"{value:.3f}, {'met' if value <= goal else f'above {goal:.2f}'}"
+
+
 def report(measured: Measurement) -> str:
     """For people: the tables, and the ratios beside the goals."""
     a = measured.about
@@ -116,15 +165,19 @@ def verdicts(measured: Measurement) -> list[str]:
     """Each goal with what was measured."""
     time = measured.stages.set_index(["pass", "stage"])["milliseconds"]
     ratio = measured.ways.set_index(["pass", "way"])["ratio to floor"]
-    step_goal = STEP_GOAL["cpu" if measured.about["device"] == "cpu" else "cuda"]
-    goals = [
-        ("heatmap / forward", time[EVALUATION, "heatmap"] / time[EVALUATION, "raw forward"], HEATMAP_GOAL),
-        ("training step / floor", ratio[TRAINING, OURS], step_goal),
-        ("evaluation / floor", ratio[EVALUATION, OURS], EVALUATION_GOAL),
-    ]
     return [
         f"{name:22s} {value:.3f}   goal: at most {goal:.2f}, {'met' if value <= goal else 'NOT met'}"
-        for name, value, goal in goals
+        for name, value, goal in _goals(time, ratio, measured.about["device"], OURS)
+    ]
+
+
+def _goals(time: pd.Series, ratio: pd.Series, device: str, ours: str) -> list[tuple[str, float, float]]:
+    """Name, measured value and goal; ``ours`` is what the kit's own whole pass is called in ``ratio``."""
+    step_goal = STEP_GOAL["cpu" if device == "cpu" else "cuda"]
+    return [
+        ("heatmap / forward", time[EVALUATION, "heatmap"] / time[EVALUATION, "raw forward"], HEATMAP_GOAL),
+        ("training step / floor", ratio[TRAINING, ours], step_goal),
+        ("evaluation / floor", ratio[EVALUATION, ours], EVALUATION_GOAL),
     ]
 
 
@@ -217,6 +270,9 @@ def bench(
             continue
         print(report(measured))
         print(f"kept in {save(measured, folder)}\n", flush=True)
+    path = folder / SUMMARY
+    path.write_text(summary(folder), encoding="utf-8")
+    print(f"all kept results: {path}")
     if suite == "gpu":
         path = folder / f"trace-{place}.txt"
         path.write_text(trace(configs[0], classes, place))

@@ -310,6 +310,24 @@ def test_a_result_says_machine_and_versions(measured, tmp_path):
     assert len(kept) == len(measured.stages) - 4 + len(measured.ways)
 
 
+def test_the_summary_has_a_row_for_each_kept_result_and_is_what_they_give(measured, tmp_path):
+    suites.save(measured, tmp_path)
+    for name, model in (("checkpointing", True), ("precision", "bf16")):
+        suites.save(
+            bench.Measurement(measured.stages, measured.ways, measured.about | {name: model}), tmp_path
+        )
+    rows = [line for line in suites.summary(tmp_path).splitlines() if line.startswith(f"| {TINY.backbone}")]
+    assert [("checkpointing" in r, "bf16" in r) for r in rows].count((False, False)) == 1
+    assert len(rows) == 3
+    ratio = measured.ways.set_index(["pass", "way"])["ratio to floor"]
+    assert all(f"| {ratio[TRAINING, OURS]:.3f}, " in r for r in rows)
+
+
+def test_the_committed_summary_is_what_the_committed_results_give():
+    folder = suites.results_folder()
+    assert (folder / suites.SUMMARY).read_text(encoding="utf-8") == suites.summary(folder)
+
+
 def test_verdicts_say_what_was_measured(measured):
     stages, ways = measured.stages.copy(), measured.ways.copy()
     stages.loc[(stages["pass"] == EVALUATION) & (stages["stage"] == "raw forward"), "milliseconds"] = 100.0

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -22,7 +21,6 @@ from gholm_lib.bench import OURS, STAGES, TRAINING
 from gholm_lib.config import Config
 from gholm_lib.evaluation import Predictions
 from gholm_lib.records import Record
-from gholm_lib.suites import results_folder
 
 _TERMS = {
     "raw": "Raw (eq. 7)",
@@ -145,20 +143,6 @@ def _say_if_drawn(fig: Figure, record: Record) -> None:
 # ---------------------------------------------------------------------- time of a step
 
 
-def kept_benchmarks(folder: Path | None = None) -> dict[str, pd.DataFrame]:
-    """What ``gholm bench`` measured and kept, by setting in words; ``folder`` None: benchmarks/results."""
-    found = {}
-    for path in sorted((folder or results_folder()).glob("*.csv")):
-        table = pd.read_csv(path)
-        if {"pass", "stage", "share of step"} <= set(table):
-            a = table.iloc[0]
-            words = (
-                f"{a['model']}, {a['size']} pixels, batch {a['batch']}, {a['device']}, {a['threads']} threads"
-            )
-            found[words] = table
-    return found
-
-
 def own_stages(table: pd.DataFrame, kind: str = TRAINING) -> tuple[float, float]:
     """Share of a pass that the method's own stages take; the whole over its floor. ``table`` as for step_time."""
     rows = table[table["pass"] == kind].set_index("stage")
@@ -172,7 +156,7 @@ def _whole(rows: pd.DataFrame) -> pd.Series:
 
 @plots.in_style
 def step_time(table: pd.DataFrame) -> Figure:
-    """Where the time goes, a panel for each kind of pass; ``table`` from ``bench.stages`` or kept_benchmarks."""
+    """Where the time goes, a panel for each kind of pass; ``table`` from ``stages`` or ``kept_results``."""
     passes = list(dict.fromkeys(table["pass"]))
     fig, axes = plots.styled(len(passes), 1, size=(6.4, 4.8), squeeze=False)
     for ax, kind in zip(axes[0], passes, strict=True):

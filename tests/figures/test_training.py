@@ -15,7 +15,7 @@ from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.evaluation import Predictions
 from gholm_lib.figures import training as pictures
 from gholm_lib.records import Record
-from gholm_lib.suites import save
+from gholm_lib.suites import kept_results, save
 from gholm_lib.training import RunOptions, train
 
 matplotlib.use("Agg")
@@ -168,8 +168,8 @@ def test_bars_of_a_step_show_shares_and_the_ratio_to_the_floor(names):
     assert pictures.own_stages(measured(*names)) == pytest.approx((0.05, 1.25))
 
 
-def test_kept_benchmarks_are_read_as_the_bench_writes_them(tmp_path):
-    assert pictures.kept_benchmarks(tmp_path) == {}
+def test_results_are_drawn_as_the_bench_kept_them(tmp_path):
+    assert kept_results(tmp_path) == {}
     ways = pd.DataFrame(
         [("training step", way, 1.0, ratio, 5.0) for way, ratio in (("this kit", 1.1), ("floor", 1.0))],
         columns=["pass", "way", "milliseconds", "ratio to floor", "peak MiB"],
@@ -178,7 +178,7 @@ def test_kept_benchmarks_are_read_as_the_bench_writes_them(tmp_path):
     case = Measurement(measured("whole", "floor"), ways, about | {"checkpointing": False})
     save(case, tmp_path)
     pd.DataFrame({"images": [1]}).to_csv(tmp_path / "scale.csv")
-    (name,) = (kept := pictures.kept_benchmarks(tmp_path))
+    (name,) = (kept := kept_results(tmp_path))
     assert name == "m, 112 pixels, batch 16, cpu, 2 threads"
     assert pictures.own_stages(kept[name]) == pytest.approx((0.05, 1.1))
     pictures.step_time(kept[name])
