@@ -43,6 +43,17 @@ def no_open_figures():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def small_study():
     """An untrained network of 3 classes, 3 pictures of 32 pixels with boxes and deciding places, and their heatmaps.

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gholm_lib import __main__ as cli
@@ -21,6 +20,8 @@ from gholm_lib.datasets import DATASETS
 from gholm_lib.datasets.mini import write
 from gholm_lib.records import load_record
 from gholm_lib.training import RunOptions
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 PROJECT = Path(__file__).resolve().parents[1]
 QUICK = ["--weights", "none", "--image-size", "64", "--resize", "72", "--epochs", "2"]
@@ -40,15 +41,6 @@ def said(capsys) -> str:
     captured = capsys.readouterr()
     text = re.sub(r"[│╭╮╰╯─]", " ", captured.out + captured.err)
     return re.sub(r"\s+", " ", text)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ from gholm_lib.model import GHOLMNet
 from gholm_lib.training import RunOptions, make_accelerator, train
 from gholm_lib.transforms import Batches, ImageView, loader
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PROJECT = Path(__file__).resolve().parents[1]
 CLASSES, BATCH = 3, 8
 BASE = Config(weights="none", image_size=64, resize=72, batch_size=BATCH, epochs=1, lr=0.01)
@@ -134,14 +136,6 @@ def work(task: str, folder: Path) -> None:
 
 
 # ---------------------------------------------------------------------- the tests
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def launch(task: str, processes: int, folder: Path) -> list[dict]:

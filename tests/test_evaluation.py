@@ -26,6 +26,8 @@ from gholm_lib.evaluation import (
 from gholm_lib.model import GHOLMNet
 from gholm_lib.transforms import Batches, ImageView, loader
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 answers = hnp.arrays(bool, st.integers(1, 60))
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
@@ -120,15 +122,6 @@ def test_big_boxes_do_not_overflow_their_16_bits():
 
 
 # ---------------------------------------------------------------------- the pass over a data set
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ from gholm_lib.records import load_record
 from gholm_lib.training import RunOptions, learning_rate, runs_folder, split_data, train
 from gholm_lib.transforms import Batches, ImageView, loader
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = Config(
     dataset="cub",
@@ -42,15 +44,6 @@ CONFIG = Config(
 TRAIN, TEST = 12, 6  # images a class, three classes: four steps an epoch
 # What may differ between two equal runs, and nothing else.
 MAY_DIFFER = {"cost", "environment"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

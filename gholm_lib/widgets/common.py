@@ -8,13 +8,14 @@ prints a callback's error where nobody looks and goes on.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from gholm_lib import plots
+from gholm_lib.part_truth import Study
 
 Render = Callable[..., tuple[Figure | bytes, str]]
 DPI = 70  # a picture that is redrawn at every step has to be quick
@@ -54,6 +55,11 @@ def dropdown(label: str, options: Iterable, value: Any = None, hint: str = "") -
         layout=widgets.Layout(width="max-content", max_width="100%"),
         **chosen,
     )
+
+
+def picture_dropdown(study: Study, classes: Sequence[str], pictures: Sequence[int]) -> widgets.Dropdown:
+    """A choice among pictures (indices into ``study``), named by their classes."""
+    return dropdown("picture", [(f"{classes[int(study.labels[i])]} ({i})", int(i)) for i in pictures])
 
 
 class Panel(widgets.VBox):

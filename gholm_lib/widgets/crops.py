@@ -12,7 +12,7 @@ from gholm_lib import masking
 from gholm_lib.figures import crops
 from gholm_lib.model import GHOLMNet
 from gholm_lib.part_truth import Study, box_masks, component_boxes, iou, logits_of, share
-from gholm_lib.widgets.common import Panel, dropdown, slider
+from gholm_lib.widgets.common import Panel, dropdown, picture_dropdown, slider
 
 
 def render(
@@ -74,11 +74,10 @@ def panel(
     net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
 ) -> Panel:
     """Slider of mu, choice of picture (indices into ``study``) and of the neighbours that make a component."""
-    named = [(f"{classes[int(study.labels[i])]} ({i})", int(i)) for i in pictures]
     return Panel(
         partial(render, net, study, heat, classes),
         {
-            "picture": dropdown("picture", named),
+            "picture": picture_dropdown(study, classes, pictures),
             "mu": slider("μ", 1.7, 0.5, 3.0, 0.1, hint="threshold of eq. (5), in means of the heatmap"),
             "connectivity": dropdown("neighbours", [8, 4], hint="which pixels belong together"),
         },

@@ -12,7 +12,7 @@ from gholm_lib import masking
 from gholm_lib.figures import erasure
 from gholm_lib.model import GHOLMNet
 from gholm_lib.part_truth import Study, erased, logits_of, moved, share
-from gholm_lib.widgets.common import Panel, dropdown, slider
+from gholm_lib.widgets.common import Panel, dropdown, picture_dropdown, slider
 
 
 def render(
@@ -61,11 +61,10 @@ def panel(
     net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
 ) -> Panel:
     """Slider of theta, choice of fill and of picture (indices into ``study``)."""
-    named = [(f"{classes[int(study.labels[i])]} ({i})", int(i)) for i in pictures]
     return Panel(
         partial(render, net, study, heat, classes),
         {
-            "picture": dropdown("picture", named),
+            "picture": picture_dropdown(study, classes, pictures),
             "theta": slider(
                 "θ", 1.5, 0.5, 4.0, 0.1, hint="threshold of eq. (6), in means; the paper draws from 1 to 2"
             ),

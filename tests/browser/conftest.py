@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.browser.lab import Lab
+from tests.browser.pages import Tab
 
 INSTALL = (
     "browser tests need Chromium: on Debian or Ubuntu `sudo apt-get install chromium`, on macOS `brew install "
@@ -35,6 +36,14 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def tab(chromium):
+    """A page without network, closed at the end."""
+    page = Tab(chromium)
+    yield page
+    page.context.close()
 
 
 @pytest.fixture(scope="session")

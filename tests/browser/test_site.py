@@ -27,13 +27,6 @@ def small(tmp_path_factory):
     return write_pages(Site, folder / "out", small_project(folder), folder)
 
 
-@pytest.fixture
-def tab(chromium):
-    tab = Tab(chromium)
-    yield tab
-    tab.context.close()
-
-
 def test_no_link_of_the_site_is_broken(chapters):
     assert broken_links(chapters) == []
 

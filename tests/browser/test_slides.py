@@ -3,7 +3,7 @@
 import pytest
 
 from gholm_lib.publish.deck import Decks
-from tests.browser.pages import NOTEBOOKS, ROOT, Tab, as_kept, small_project, write_pages
+from tests.browser.pages import NOTEBOOKS, ROOT, as_kept, small_project, write_pages
 
 pytestmark = pytest.mark.browser
 
@@ -32,13 +32,6 @@ def chapters(tmp_path_factory):
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small") / "a project"
     return write_pages(Decks, folder / "out", small_project(folder), folder)
-
-
-@pytest.fixture
-def tab(chromium):
-    tab = Tab(chromium)
-    yield tab
-    tab.context.close()
 
 
 def start(tab, path):

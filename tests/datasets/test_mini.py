@@ -33,6 +33,8 @@ from gholm_lib.datasets.mini import FAMILY_NAMES, Family, get_family, load_truth
 from gholm_lib.datasets.mini.scene import FIRST_PART, SIZE
 from gholm_lib.transforms import to_input
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # The parts that decide, by family: three that cluster, two that lie elsewhere.
 MAIN = {
     "mini_birds": {"beak", "eye", "crown"},
@@ -58,15 +60,6 @@ def draw(name: str, traits, seed: int):
 def disc(region, grow: float = 0.0) -> np.ndarray:
     x, y, r = region
     return (XX - x) ** 2 + (YY - y) ** 2 <= (r + grow) ** 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

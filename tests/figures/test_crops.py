@@ -7,18 +7,9 @@ import torch
 
 from gholm_lib import part_truth, plots
 from gholm_lib.figures import crops
+from tests.figures.reading import words
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    matplotlib.pyplot.close("all")
-
-
-def words(fig) -> str:
-    return " ".join(t.get_text() for t in fig.findobj(matplotlib.text.Text))
 
 
 def test_threshold_steps_draw_the_librarys_box_and_count_components(small_study):

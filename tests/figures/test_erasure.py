@@ -8,18 +8,9 @@ import torch
 from gholm_lib import masking, part_truth, plots
 from gholm_lib.figures import erasure
 from gholm_lib.transforms import to_picture
+from tests.figures.reading import words
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    matplotlib.pyplot.close("all")
-
-
-def words(fig) -> str:
-    return " ".join(t.get_text() for t in fig.findobj(matplotlib.text.Text))
 
 
 def test_erasure_steps_show_the_librarys_erasure_and_a_moved_one_of_the_same_area(small_study):

@@ -7,18 +7,9 @@ import torch
 
 from gholm_lib import plots
 from gholm_lib.figures import heatmaps
+from tests.figures.reading import words
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    matplotlib.pyplot.close("all")
-
-
-def words(fig) -> str:
-    return " ".join(t.get_text() for t in fig.findobj(matplotlib.text.Text))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import timm
@@ -19,12 +18,6 @@ from gholm_lib.reproduce.draw import some_images
 from gholm_lib.transforms import to_input
 
 CONFIG = Config(weights="none", image_size=64, resize=72)
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from gholm_lib.figures import tables
 from gholm_lib.intervals import Difference, images_needed
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def points(ax) -> list[tuple[float, float]]:

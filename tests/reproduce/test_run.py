@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gholm_lib.config import Config
@@ -19,6 +18,8 @@ from gholm_lib.reproduce.grid import Job
 from gholm_lib.reproduce.run import Estimate, duration, make_runs, passes, plan
 from gholm_lib.reproduce.shelf import Shelf
 from gholm_lib.training import RunOptions
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONFIG = Config(
     dataset="cub",
@@ -32,15 +33,6 @@ CONFIG = Config(
     evaluate_every=1,
 )
 RAW = CONFIG.replace(crop=False, sup=False, drop=False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

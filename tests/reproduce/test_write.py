@@ -5,22 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-import torch
 
 from gholm_lib.__main__ import main
 from gholm_lib.reproduce import command, grid, write
 from gholm_lib.reproduce.command import Request
 from gholm_lib.tables import Table, records_folder
 from gholm_lib.training import RunOptions
-
-
-@pytest.fixture
-def one_thread():
-    """Several threads on networks this small wait for each other, for ever longer on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
