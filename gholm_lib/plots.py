@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 
 from gholm_lib.config import Config
 from gholm_lib.notebooks import project_root
@@ -36,9 +37,9 @@ _STYLE = {
     "axes.spines.right": False,
     "lines.linewidth": 2.5,
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
     "svg.hashsalt": "gholm",  # the same SVG each time
 }
+LAYOUT = "compressed"  # "constrained" cuts labels off beside panels of a fixed shape, as pictures are
 # Decorator of a function that draws: titles, legends and lines take their size when they are made, not when the
 # figure is.
 in_style = matplotlib.rc_context(_STYLE)
@@ -47,7 +48,14 @@ in_style = matplotlib.rc_context(_STYLE)
 def styled(columns: int = 1, rows: int = 1, size: tuple[float, float] = (6, 4), **kwargs: Any):
     """``plt.subplots`` in the kit's style; ``size`` is of one panel, in inches. Returns figure, axes."""
     with matplotlib.rc_context(_STYLE):
-        return plt.subplots(rows, columns, figsize=(size[0] * columns, size[1] * rows), **kwargs)
+        figsize = size[0] * columns, size[1] * rows
+        return plt.subplots(rows, columns, figsize=figsize, layout=LAYOUT, **kwargs)
+
+
+def blank(width: float, height: float) -> Figure:
+    """A figure without panels in the kit's style, inches."""
+    with matplotlib.rc_context(_STYLE):
+        return plt.figure(figsize=(width, height), layout=LAYOUT)
 
 
 def picture(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
@@ -113,10 +121,23 @@ def save(fig: Figure, name: str, config: Config | None = None, svg: bool = True)
     folder.mkdir(exist_ok=True)
     about = {"Title": name} | ({"Description": str(config.to_dict())} if config else {})
     with matplotlib.rc_context(_STYLE), _flat_pixels(fig):
-        fig.savefig(folder / f"{name}.png", dpi=300, metadata=about | {"Software": None})
+        files = {"png": {"dpi": 300, "metadata": about | {"Software": None}}}
         if svg:
-            fig.savefig(folder / f"{name}.svg", metadata=about | {"Date": None, "Creator": None})
+            files["svg"] = {"metadata": about | {"Date": None, "Creator": None}}
+        for kind, options in files.items():
+            (folder / f"{name}.{kind}").write_bytes(_file(fig, format=kind, **options))
     return folder / f"{name}.png"
+
+
+def _file(fig: Figure, **options: Any) -> bytes:
+    """What ``savefig`` writes; the figure grows where something reaches beyond it, so that no label is cut off."""
+    data = io.BytesIO()
+    fig.savefig(data, **options)
+    area = Bbox.union([fig.bbox_inches, fig.get_tightbbox()])
+    if not np.allclose(area.extents, fig.bbox_inches.extents, atol=0.01):
+        data = io.BytesIO()
+        fig.savefig(data, bbox_inches=area.padded(0.05), **options)
+    return data.getvalue()
 
 
 @contextmanager
@@ -142,8 +163,7 @@ def show(fig: Figure, alt: str) -> None:
 
 def png(fig: Figure, dpi: int = 110) -> bytes:
     """The figure as PNG bytes; closes it."""
-    data = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        fig.savefig(data, format="png", dpi=dpi)
+        data = _file(fig, format="png", dpi=dpi)
     plt.close(fig)
-    return data.getvalue()
+    return data

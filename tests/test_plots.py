@@ -1,8 +1,11 @@
 """Pictures: the same bytes each time, the mu contour and box where they belong."""
 
+import io
+
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 
 from gholm_lib import plots
 
@@ -56,3 +59,16 @@ def test_branches_differ_in_grey_print():
         (round(sum(c) / 3, 1), plots.LINES[b]) for c, b in zip(greys, ("raw", "crop", "drop"), strict=True)
     }
     assert len(looks) == 3
+
+
+def test_nothing_is_cut_off():
+    def size(words: str) -> tuple[int, int]:
+        fig, ax = plots.styled(size=(4, 3))
+        fig.set_layout_engine("none")
+        ax.text(1.2, 0.5, words, transform=ax.transAxes)
+        picture = Image.open(io.BytesIO(plots.png(fig))).convert("L")
+        assert (np.asarray(picture)[:, -1] == 255).all()  # what is drawn ends before the edge
+        return picture.size
+
+    assert size("") == (440, 330)
+    assert size("far outside")[0] > 440

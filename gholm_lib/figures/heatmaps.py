@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,7 +39,7 @@ def channels_and_weights(image: Tensor, a: Tensor, weights: Tensor, config: Conf
     image (3, H, W) normalised; a = A (C, h, w); weights a_k^c (C,)
     """
     order = weights.abs().argsort(descending=True)[:count].tolist()
-    fig = plt.figure(figsize=(12.5, 6.4))
+    fig = plots.blank(12.5, 6.4)
     axes = fig.subplot_mosaic([["image", *map(str, range(count))], ["bars"] * (count + 1)])
     plots.picture(axes["image"], pictures_of(image[None], config)[0], "image X")
     limit = float(a[order].abs().max())
@@ -72,7 +71,7 @@ def sum_relu_upsample(image: Tensor, summed: Tensor, cam: Tensor, config: Config
 
     image (3, H, W) normalised; summed, cam (h, w) before and after the ReLU
     """
-    fig = plt.figure(figsize=(13.5, 3.9))
+    fig = plots.blank(13.5, 3.9)
     axes = fig.subplots(1, 4)
     shown = pictures_of(image[None], config)[0]
     plots.picture(axes[0], shown, f"image X\n{_size(image)}")
@@ -120,7 +119,7 @@ def map_grid(
     the deciding parts, drawn on the images. A map of zeros is labelled as empty.
     """
     shown, count = pictures_of(images, config), len(images)
-    fig = plt.figure(figsize=(2.2 + 2.1 * count, (1.2 if titles else 0.5) + 2.05 * (1 + len(rows))))
+    fig = plots.blank(2.2 + 2.1 * count, (1.2 if titles else 0.5) + 2.05 * (1 + len(rows)))
     axes = fig.subplots(1 + len(rows), count, squeeze=False)
     for column in range(count):
         plots.picture(axes[0, column], shown[column], _wrapped(titles[column]) if titles else "")
@@ -166,7 +165,7 @@ def share_bars(panels: Mapping[str, Mapping[str, Interval]], dataset: str) -> Fi
     panels: measure → {name: (value, low, high) in 0..1}. Names that start with "chance" or "centre" are baselines.
     """
     names = list(dict.fromkeys(n for rows in panels.values() for n in rows))
-    fig = plt.figure(figsize=(13, 1.6 + 0.55 * len(names)))
+    fig = plots.blank(13, 1.6 + 0.55 * len(names))
     axes = fig.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for ax, (measure, rows) in zip(axes, panels.items(), strict=True):
         for name, (value, low, high) in rows.items():
@@ -190,7 +189,7 @@ def cost_bars(seconds: Mapping[str, float], title: str) -> Figure:
     """Times as multiples of the first, with milliseconds beside."""
     names, base = list(seconds), next(iter(seconds.values()))
     ratios = [s / base for s in seconds.values()]
-    fig = plt.figure(figsize=(11, 1.6 + 0.55 * len(names)))
+    fig = plots.blank(11, 1.6 + 0.55 * len(names))
     ax = fig.subplots()
     ax.barh(names, ratios, color=["0.75", POSITIVE, *["#555555"] * (len(names) - 2)])
     for y, (ratio, second) in enumerate(zip(ratios, seconds.values(), strict=True)):
@@ -212,7 +211,7 @@ def forgetting_curves(
     kept: kind of map → {block: (mean, low, high) of the rank correlation with the trained network's map};
     unrelated: the same for maps of two different images.
     """
-    fig = plt.figure(figsize=(12, 5.2))
+    fig = plots.blank(12, 5.2)
     ax = fig.subplots()
     styles = zip((POSITIVE, "black"), ("-", "--"), ("o", "s"), strict=True)
     for (name, steps), (colour, line, marker) in zip(kept.items(), styles, strict=False):

@@ -87,3 +87,12 @@ def test_forgetting_curves_name_each_step():
     assert ax.lines[0].get_ydata() == pytest.approx([1, 0.1, 0])
     assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
     assert "two different images" in words(fig)
+
+
+def test_the_names_of_a_grids_rows_lie_inside_the_figure(small_study):
+    net, study, heat, _ = small_study
+    images, heat = study.images.repeat(2, 1, 1, 1)[:5], heat.repeat(2, 1, 1)[:5]
+    names = ("trained", "head has forgotten", "all have forgotten")
+    fig = heatmaps.map_grid(images, dict.fromkeys(names, heat), net.config)
+    fig.draw_without_rendering()
+    assert fig.get_tightbbox().x0 >= 0
