@@ -125,7 +125,7 @@ def network_paths(
         plots.picture(ax[3], _array(crops[row], config), crop_title)
         erased_title = f"5 erased, θ = {theta:g}\n" + _verdict(erased_logits[row], sample, classes)
         plots.picture(ax[4], _array(erased[row], config), erased_title)
-    plots.heat_bar(fig, artist, axes[:, 1].tolist(), config.mu)
+    plots.heat_bar(fig, artist, axes.ravel().tolist(), config.mu)
     _say_if_drawn(fig, config.dataset)
     return fig
 

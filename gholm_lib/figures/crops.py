@@ -67,7 +67,7 @@ def threshold_steps(
             true_box(ax[3], study.boxes[index])
             ax[3].set_title(ax[3].get_title() + "\n(dotted: true box)" * bool(count))
         plots.picture(ax[4], to_picture(crop[0], net.config).permute(1, 2, 0).numpy(), f"crop\n{said}")
-    plots.heat_bar(fig, artist, axes[:, 0].tolist())
+    plots.heat_bar(fig, artist, axes.ravel().tolist())
     _say_if_drawn(fig, net.config.dataset)
     return fig
 

@@ -49,7 +49,7 @@ def erasure_steps(
         plots.heat_over(ax[3], _array(gone, net), again, None, "second heat, on\nthe erased image")
         said = verdict(control, label, classes)
         plots.picture(ax[4], _array(elsewhere, net), f"same shape moved\n{said}")
-    plots.heat_bar(fig, artist, axes[:, 3].tolist())
+    plots.heat_bar(fig, artist, axes.ravel().tolist())
     _say_if_drawn(fig, net.config.dataset)
     return fig
 
@@ -82,7 +82,7 @@ def four_fills(
         artist = plots.heat_over(
             bottom, _array(gone, net), heat_of(net, gone)[0].numpy(), None, "second heat"
         )
-    plots.heat_bar(fig, artist, axes[1].tolist())
+    plots.heat_bar(fig, artist, axes.ravel().tolist())
     _say_if_drawn(fig, net.config.dataset)
     return fig
 

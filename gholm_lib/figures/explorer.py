@@ -46,7 +46,7 @@ def explorer_panel(
     artist = plots.heat_over(
         axes[0, 1], image, look.heat.cpu().numpy(), mu, f"2  heat of\n{short(classes[look.target], 25)}"
     )
-    plots.heat_bar(fig, artist, axes[0, 1])
+    plots.heat_bar(fig, artist, axes.ravel().tolist())
     size = "empty mask: whole picture" if look.fallback else f"{100 * look.box_share:.0f} % of the picture"
     plots.picture(axes[0, 2], _array(look.crop, config), f"3  crop, μ = {mu:.2f}\n{size}")
     gone = 100 * float(look.erased_mask.float().mean())
@@ -106,7 +106,7 @@ def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) ->
         plots.box(top_ax, look.box)
         artist = plots.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu)
         class_bars(bars, top(look.logits["both"], 4), classes, "both", None)
-    plots.heat_bar(fig, artist, axes[1].tolist())
+    plots.heat_bar(fig, artist, axes.ravel().tolist())
     _say_if_drawn(fig, config.dataset)
     return fig
 

@@ -295,7 +295,7 @@ def best_or_last(
         x, y = zip(*seen, strict=True)
         right.plot(x, y, "o", color=plots.COLOURS["crop"], markersize=9, label="kept records", alpha=0.7)
     right.axhline(step, color=plots.COLOURS["drop"], linewidth=2, linestyle=(0, (1, 1)))
-    right.text(len(one), step, f"{step:g} points", va="top", ha="right", fontsize=12)
+    right.text(len(one), step, f"{step:g} points", va="bottom", ha="right", fontsize=12)
     right.set(xlabel="test epochs to choose from", ylabel="points", title="Best test epoch − last epoch")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=12)
     return fig
