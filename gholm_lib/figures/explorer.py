@@ -17,6 +17,7 @@ from gholm_lib.photos import Look, top
 from gholm_lib.transforms import resized, to_input, to_picture
 
 NAMES = {"raw": "Raw", "both": "answer: Raw + Crop", "crop": "Crop", "drop": "Drop (not in answer)"}
+NAME_PAD = 0.22  # inches on each side of a panel, for class names are wider than the pictures above them
 LETTERS = 26  # of a class's name fit over its bar
 BAR = 0.78  # of a panel's width stands for a probability of 1; its number is written beside it
 
@@ -40,6 +41,7 @@ def explorer_panel(
     """
     # Wider than a 16:9 screen, so that the sliders fit above it.
     fig, axes = plots.styled(4, 2, size=(3.3, 3.15), height_ratios=(1.3, 1))
+    fig.get_layout_engine().set(w_pad=NAME_PAD)
     image = _array(look.image, config)
     plots.picture(axes[0, 0], image, f"1  {short(title, 23)}\nand its box (eq. 5)")
     plots.box(axes[0, 0], look.box)
@@ -70,7 +72,7 @@ def class_bars(
     for row, (k, p) in enumerate(likeliest):
         name = "✓ " * (k == label) + short(classes[k])
         # Not in the layout: a long name must not make all panels smaller.
-        ax.text(0, row - 0.1, name, va="bottom", fontsize=13.5, in_layout=False)
+        ax.text(0, row - 0.1, name, va="bottom", fontsize=13, in_layout=False)
         ax.text(1, row + 0.13, f"{100 * p:.0f} %", ha="right", va="center", fontsize=13.5, in_layout=False)
     rows = np.arange(len(likeliest)) + 0.1
     ax.barh(rows, BAR, 0.24, color="0.9")
@@ -100,6 +102,7 @@ def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
 def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) -> Figure:
     """One column a picture: it and its box, its heat in means, the likeliest classes of the answer."""
     fig, axes = plots.styled(len(looks), 3, size=(3.3, 2.9), height_ratios=(1.2, 1.2, 1), squeeze=False)
+    fig.get_layout_engine().set(w_pad=NAME_PAD)
     for (top_ax, heat_ax, bars), (name, look) in zip(axes.T, looks.items(), strict=True):
         image = _array(look.image, config)
         plots.picture(top_ax, image, name)
