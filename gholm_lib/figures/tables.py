@@ -16,6 +16,7 @@ from gholm_lib import plots
 from gholm_lib.intervals import Difference, images_needed
 
 MEASURED, PAPER, OTHER = "#000000", "#D55E00", "#0072B2"
+FAR = 15  # points; a reading so much better or worse is another matter than the rest
 
 
 def _dot(ax: Axes, x: float, delta: Difference, **style) -> None:
@@ -91,26 +92,36 @@ def mu_steps(
 
 @plots.in_style
 def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset: str) -> Figure:
-    """The ledger: (question, reading, effect, words) a line; effect in points against our readings."""
+    """The ledger: (question, reading, effect, words) a line; effect in points against our readings.
+
+    What lies more than FAR points away is an arrow with its number, so that the others can be told apart.
+    """
     fig, ax = plots.styled(size=(12, 0.42 * len(effects) + 1.2))
     ax.axvline(0, color="0.6", lw=1.5, zorder=0)
     for k, (_, _, delta, words) in enumerate(effects):
+        colour = {"better": OTHER, "worse": PAPER}.get(words, MEASURED)
         if delta is None:
             ax.text(0, k, f" {words}", va="center", fontsize=14, color="0.4")
-            continue
-        colour = {"better": OTHER, "worse": PAPER}.get(words, MEASURED)
-        fill = colour if words in ("better", "worse") else "white"
-        error = [[delta.mean - delta.low], [delta.high - delta.mean]]
-        ax.errorbar(
-            delta.mean, k, xerr=error, fmt="o", color=colour, mfc=fill, mew=2, markersize=9, capsize=4, lw=2
-        )
+        elif abs(delta.mean) > FAR:
+            _far_away(ax, k, delta.mean, colour)
+        else:
+            look = {"color": colour, "mfc": colour if words in ("better", "worse") else "white"}
+            error = [[delta.mean - delta.low], [delta.high - delta.mean]]
+            ax.errorbar(delta.mean, k, xerr=error, fmt="o", mew=2, markersize=9, capsize=4, lw=2, **look)
     ax.set_yticks(range(len(effects)), [f"{q}: {r}" for q, r, *_ in effects])
-    ax.set(
-        xlabel="points against our reading",
-        ylim=(len(effects) - 0.5, -0.5),
-    )
+    ax.set(xlabel="points against our reading", ylim=(len(effects) - 0.5, -0.5))
     _drawn(fig, [dataset])
     return fig
+
+
+def _far_away(ax: Axes, row: int, value: float, colour: str) -> None:
+    """An arrow at the edge of the chart, whatever its scale, and the number."""
+    side = value > 0
+    place = {"transform": ax.get_yaxis_transform(), "color": colour}
+    ax.plot(float(side), row, ">" if side else "<", markersize=12, clip_on=False, **place)
+    ax.text(
+        0.98 if side else 0.02, row, f"{value:+.1f}", ha="right" if side else "left", va="center", **place
+    )
 
 
 @plots.in_style

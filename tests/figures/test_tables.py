@@ -65,6 +65,17 @@ def test_readings_are_lines_with_their_words():
     assert faces[1] == "white"
 
 
+def test_a_reading_far_away_is_an_arrow_and_leaves_the_scale_to_the_others():
+    near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
+    far = ("normalize", "z as it comes", Difference(-78.0, -80.0, -76.0, 3), "worse")
+    alone, both = (tables.readings(e, "mini_birds").axes[0] for e in ([near], [near, far]))
+    assert points(both) == points(alone)
+    assert both.get_xlim() == alone.get_xlim()
+    assert words(both).strip() == "-78.0"
+    (arrow,) = (line for line in both.lines if line.get_marker() == "<")
+    assert arrow.get_ydata()[0] == 1
+
+
 def test_the_curve_of_images_is_the_formula():
     ax = tables.images_for(0.9, 0.1, {"a set": 5794}).axes[0]
     unpaired, paired = ax.lines[0], ax.lines[1]
