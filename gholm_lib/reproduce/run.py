@@ -32,6 +32,10 @@ from gholm_lib.reproduce.shelf import FAILURE, Shelf
 from gholm_lib.tables import records_folder
 from gholm_lib.training import RunOptions, train
 
+# Operations a second of the GPU in a plan's rule of three: a fraction of what data sheets of large cards promise.
+ASSUMED_RATE = 5e13
+
+
 # ---------------------------------------------------------------------- making runs
 
 
@@ -182,14 +186,16 @@ class Estimate:
 
     def seconds(self, job: Job) -> float | None:
         """Seconds of one job; None when nothing is known."""
-        images, rate = _images(job.config.dataset, self.data_root), self._rate_for(job.config)
-        if images is None or rate is None:
+        work, rate = self.operations(job), self._rate_for(job.config)
+        return None if work is None or rate is None else work * rate
+
+    def operations(self, job: Job) -> float | None:
+        """Floating point operations of one job; None where nobody says how many images there are."""
+        images = _images(job.config.dataset, self.data_root)
+        if images is None:
             return None
-        train_images, test_images = images
-        work = passes(job.config, train_images, test_images)
-        if job.tested_mu is not None:
-            work = 2.0 * test_images
-        return work * flops(job.config) * rate
+        work = passes(job.config, *images) if job.tested_mu is None else 2.0 * images[1]
+        return work * flops(job.config)
 
     def _rate_for(self, config: Config) -> float | None:
         for pool in self._pools(config):
@@ -242,6 +248,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} days"
 
 
+def _on_a_gpu(operations: float) -> str:
+    took = duration(operations / ASSUMED_RATE)
+    return f"a GPU that does {ASSUMED_RATE:.0e} a second throughout (assumed, not measured) takes {took}"
+
+
 @lru_cache
 def _parameters(backbone: str, options: tuple[str, ...]) -> int:
     config = Config(backbone=backbone, backbone_options=options, weights="none")
@@ -272,6 +283,9 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     for dataset in sorted({c.dataset for c in trained.values()}):
         config = next(c for c in trained.values() if c.dataset == dataset)
         lines.append(f"hours, {dataset}: rest on {estimate.basis(config)}")
+    operations = [estimate.operations(j) for j in todo]
+    if todo and None not in operations:
+        lines.append(f"operations: {sum(operations):.2g}; {_on_a_gpu(sum(operations))}")
     kept = sum(disk_bytes(c)[0] for c in trained.values())
     working = max((disk_bytes(c)[1] for c in trained.values()), default=0)
     lines.append(

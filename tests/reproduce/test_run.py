@@ -15,7 +15,7 @@ from gholm_lib.datasets import DataError
 from gholm_lib.records import load_record
 from gholm_lib.reproduce import run as runner
 from gholm_lib.reproduce.grid import Job
-from gholm_lib.reproduce.run import Estimate, duration, make_runs, passes, plan
+from gholm_lib.reproduce.run import ASSUMED_RATE, Estimate, duration, flops, make_runs, passes, plan
 from gholm_lib.reproduce.shelf import Shelf
 from gholm_lib.training import RunOptions
 
@@ -218,6 +218,18 @@ def test_the_plan_names_runs_hours_memory_and_disk(options, put, made, tmp_path)
     assert "hours, cub: rest on" in text
     assert "GiB of weights" in text
     assert not options.runs.exists()
+
+
+def test_the_plan_counts_operations_and_says_that_the_rate_of_a_gpu_is_assumed(options, put, made):
+    todo = [Job(RAW.replace(seed=1)), Job(RAW.replace(seed=2))]
+    record = made(RAW, [True] * 8)
+    (line,) = (
+        line for line in plan(todo, put(record), options).splitlines() if line.startswith("operations")
+    )
+    once = passes(RAW, 12, 8) * flops(RAW)
+    assert float(line.split()[1].rstrip(";")) == pytest.approx(2 * once, rel=0.05)
+    assert "assumed, not measured" in line
+    assert duration(2 * once / ASSUMED_RATE) in line
 
 
 def test_durations_are_in_a_fitting_unit():
