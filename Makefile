@@ -29,6 +29,7 @@ help:
 reproduce: env
 	$(PY) -m gholm_lib data get mini
 	$(PY) -m gholm_lib notebooks run
+	$(PY) -m gholm_lib reproduce --all --from-records
 	@echo
 	@echo 'Figures and tables:  figures/'
 	@echo 'Executed notebooks:  build/notebooks/  (open the .html files in a browser)'

@@ -14,7 +14,7 @@ import torch.distributed as dist
 import tyro
 
 from gholm_lib.config import PRESETS, Config, load_config
-from gholm_lib.training import RunOptions, train
+from gholm_lib.training import RunOptions, is_main_process, train
 
 _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells more)
 
@@ -90,17 +90,13 @@ def _train(args: list[str]) -> None:
     if (folder / "record.json").exists():
         print(f"{config.run_id} is done already; remove {folder} to make it again")
     record = train(config, options)
-    if _is_main_process():
+    if is_main_process():
         print(f"{config.dataset}, {config.branches}, seed {config.seed}")
         print(_result_lines(record))
         print(
             f"  {record.cost['seconds']:.0f} s, {record.cost['images_per_second']} images/s; record in {folder}"
         )
     _leave_group()
-
-
-def _is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _leave_group() -> None:
@@ -171,7 +167,7 @@ def _evaluate(args: list[str]) -> None:
             mu: Another threshold of eq. (5) than the run was trained with.
         """
         record = evaluate_run(run, options, mu)
-        if _is_main_process():
+        if is_main_process():
             mu = record.config["mu"]
             print(f"{record.config['dataset']}, trained as {record.settings.branches}, mu {mu}")
             print(_result_lines(record))
@@ -189,7 +185,10 @@ def _reproduce(args: list[str]) -> int:
         prog="gholm reproduce",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
-    return reproduce(request)
+    status = reproduce(request)
+    if status == 0:
+        _leave_group()
+    return status
 
 
 def _results(args: list[str]) -> None:

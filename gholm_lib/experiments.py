@@ -6,6 +6,7 @@ open at once and draw the same pictures everywhere.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -48,6 +49,25 @@ def keep_network(run: str | Path) -> Path:
     return path
 
 
+def kept_network(config: Config, options: RunOptions | None = None) -> GHOLMNet | None:
+    """The network of a run that the project keeps, in eval mode; None where it keeps none."""
+    if not kept_weights(config).exists():
+        return None
+    net = GHOLMNet.from_config(config.replace(weights="none"), len(_classes(config, options or RunOptions())))
+    load_weights(net, kept_weights(config))
+    net.config = config
+    return net.eval()
+
+
+def weights_digest(net: GHOLMNet) -> str:
+    """SHA-256 of all weights, names included: the same for the same network on any machine."""
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def trained_network(config: Config, options: RunOptions | None = None) -> tuple[GHOLMNet, str]:
     """The network that ``config`` describes, in eval mode, and in words where it comes from.
 
@@ -57,11 +77,9 @@ def trained_network(config: Config, options: RunOptions | None = None) -> tuple[
     options = options or RunOptions()
     run = Path(options.runs) / config.run_id
     if not (run / RECORD).exists():
-        if kept_weights(config).exists():
-            net = GHOLMNet.from_config(config.replace(weights="none"), len(_classes(config, options)))
-            load_weights(net, kept_weights(config))
-            net.config = config
-            return net.eval(), f"kept network of run {config.run_id} (half precision)"
+        kept = kept_network(config, options)
+        if kept is not None:
+            return kept, f"kept network of run {config.run_id} (half precision)"
         if not config.dataset.startswith("mini_") and os.environ.get("GHOLM_MODE", "quick") != "full":
             raise FileNotFoundError(
                 f"no finished run {config.run_id} in {options.runs}; make it with `gholm train` and the settings "

@@ -70,13 +70,19 @@ def mean_interval(correct: np.ndarray, confidence: float = 0.95) -> tuple[float,
 
 @dataclass(frozen=True)
 class Difference:
-    """One row against another on the same images: mean and 95 % interval. p and disagreement: of answers only."""
+    """One row against another on the same images: mean, 95 % interval, and the p that belongs to the interval.
+
+    McNemar's p and the disagreement are of answers only.
+    """
 
     mean: float
     low: float
     high: float
     seeds: int
-    p: float | None = None  # McNemar's
+    p_clustered: float | None = (
+        None  # of "no difference", over test images and seeds, by the interval's variance
+    )
+    p: float | None = None  # McNemar's, over all (image, seed) pairs
     disagreement: float | None = None  # share of (image, seed) pairs on which exactly one of the two is right
 
     def __str__(self) -> str:
@@ -104,7 +110,9 @@ def value_difference(values: np.ndarray, against: np.ndarray, confidence: float 
     change = np.asarray(values, float) - np.asarray(against, float)
     variance, freedom = clustered_variance(change)
     mean, half = float(change.mean()), float(stats.t.ppf(0.5 + confidence / 2, freedom)) * math.sqrt(variance)
-    return Difference(mean, mean - half, mean + half, len(change))
+    # Without any variance every image and seed changed by the same: by nothing, or by something.
+    p = 2 * float(stats.t.sf(abs(mean) / math.sqrt(variance), freedom)) if variance else float(mean == 0)
+    return Difference(mean, mean - half, mean + half, len(change), p)
 
 
 # ---------------------------------------------------------------------- how many would be enough?

@@ -7,7 +7,8 @@ is drawn with one perceptual colour map on one scale, in units of its own mean, 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,15 +116,30 @@ def curve(ax: Axes, x: Sequence[float], y: Sequence[float], branch: str, **kwarg
     ax.plot(x, y, **(style | kwargs))
 
 
-def save(fig: Figure, name: str, config: Config | None = None, svg: bool = True) -> Path:
-    """Write ``figures/<name>.png`` (300 dpi) and .svg, the same bytes each time; returns the PNG's path."""
-    folder = project_root() / "figures"
+def figures_folder() -> Path:
+    """``figures/`` of the project."""
+    return project_root() / "figures"
+
+
+def save(
+    fig: Figure,
+    name: str,
+    config: Config | None = None,
+    svg: bool = True,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``figures/<name>.png`` (300 dpi) and .svg, the same bytes each time; returns the PNG's path.
+
+    config, about  what the figure was made from; kept in the files' metadata, as JSON under "Description"
+    """
+    folder = figures_folder()
     folder.mkdir(exist_ok=True)
-    about = {"Title": name} | ({"Description": str(config.to_dict())} if config else {})
+    told = dict(about or {}) | ({"config": config.to_dict()} if config else {})
+    metadata = {"Title": name} | ({"Description": json.dumps(told, sort_keys=True)} if told else {})
     with matplotlib.rc_context(_STYLE), _flat_pixels(fig):
-        files = {"png": {"dpi": 300, "metadata": about | {"Software": None}}}
+        files = {"png": {"dpi": 300, "metadata": metadata | {"Software": None}}}
         if svg:
-            files["svg"] = {"metadata": about | {"Date": None, "Creator": None}}
+            files["svg"] = {"metadata": metadata | {"Date": None, "Creator": None}}
         for kind, options in files.items():
             (folder / f"{name}.{kind}").write_bytes(_file(fig, format=kind, **options))
     return folder / f"{name}.png"

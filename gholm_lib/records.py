@@ -145,7 +145,7 @@ def describe_environment(device: torch.device, processes: int) -> dict[str, Any]
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes in use so far: on the GPU, or of this process."""
+    """Most bytes in use so far: on the GPU since its last reset, or of this process since it began."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":

@@ -145,6 +145,8 @@ class _Run:
 
     def run(self) -> Record:
         self._resume()
+        if self.accelerator.device.type == "cuda":  # else an earlier run in this process would count as well
+            torch.cuda.reset_peak_memory_stats(self.accelerator.device)
         config, start = self.config, time.perf_counter()
         batches, images = self._loader(self.split.train, train=True)
         test = self._loader(self.split.test, train=False)[1]
@@ -323,6 +325,11 @@ class _Run:
         self.accelerator.print(
             f"epoch {entry['epoch']:3d}  loss: {terms}  train {entry['train_accuracy']:.1f} %  test %: {test}"
         )
+
+
+def is_main_process() -> bool:
+    """Of several processes that torchrun or accelerate started, the one that writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def make_accelerator(config: Config, options: RunOptions) -> Accelerator:

@@ -24,8 +24,12 @@ from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.evaluation import predict_all
 from gholm_lib.losses import supcon_loss
 from gholm_lib.model import GHOLMNet
+from gholm_lib.reproduce.grid import Job
+from gholm_lib.reproduce.run import make_runs
+from gholm_lib.reproduce.shelf import Shelf
 from gholm_lib.training import RunOptions, make_accelerator, train
 from gholm_lib.transforms import Batches, ImageView, loader
+from tests.reproduce.noise import noise_in_cubs_layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -121,12 +125,24 @@ def watched_training(folder: Path, rank: int) -> list[str]:
     return written
 
 
+def reproduced(folder: Path) -> dict:
+    """Two jobs of a reproduction, each run over all processes."""
+    config = BASE.replace(dataset="cub", evaluate_every=1, lr_decay_epochs=())
+    jobs = [Job(config), Job(config, tested_mu=2.0)]
+    options = RunOptions(data_root=folder / "data", runs=folder / "runs", device="cpu", quiet=True)
+    said = []
+    make_runs(jobs, folder / "records", options, said.append)
+    return {"said": said}
+
+
 def work(task: str, folder: Path) -> None:
     rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     torch.set_num_threads(1)
     if task == "train":
         found = {name: step(BASE.replace(**more), rank, processes) for name, more in READINGS.items()}
         found["written"] = watched_training(folder, rank)
+    elif task == "reproduce":
+        found = reproduced(folder)
     else:
         found = {count: evaluate(folder, count, rank, processes) for count in COUNTS}
     torch.save(found, folder / f"{task}-{rank}.pt")
@@ -191,6 +207,18 @@ def test_the_contrast_is_over_the_global_batch_and_not_over_shares(two):
     together = torch.cat([f["plain"]["logits"] for f in two])
     whole = supcon_loss(together, torch.cat([labels[0::2], labels[1::2]]))
     assert abs(float(sum(shares)) / 2 - float(whole)) > 0.01  # so the equality above says something
+
+
+@pytest.mark.slow
+def test_a_reproduction_over_two_processes_records_each_job_once(tmp_path):
+    noise_in_cubs_layout(tmp_path / "data")
+    first, second = (found["said"] for found in launch("reproduce", 2, tmp_path))
+    assert len(first) == 3  # what is to do, and a line for each job
+    assert second == []
+    shelf = Shelf.read(tmp_path / "records")
+    assert {job.tested_mu for job in shelf.records} == {None, 2.0}
+    assert {r.environment["processes"] for r in shelf.records.values()} == {2}
+    assert {r.data["test"] for r in shelf.records.values()} == {8}
 
 
 @pytest.mark.slow

@@ -100,7 +100,22 @@ def test_p_pools_the_seeds():
 
 def test_equal_rows_do_not_differ():
     found = difference(answers(), answers())
-    assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
+    assert (found.mean, found.low, found.high, found.p, found.p_clustered) == (0, 0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_clustered_p_and_the_interval_say_the_same(seed):
+    rng = np.random.default_rng(seed)
+    change = rng.normal(0.1 * seed, 1, (3, 50)) + rng.normal(0, 0.2, (3, 1))
+    found = value_difference(change, np.zeros((3, 50)))
+    assert (found.p_clustered < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_with_one_seed_the_clustered_p_is_the_paired_z_test():
+    change = np.random.default_rng(0).normal(0.3, 1, (1, 40))
+    found = value_difference(change, np.zeros((1, 40)))
+    z = change.mean() / (change.std() / sqrt(40))
+    assert found.p_clustered == pytest.approx(2 * stats.norm.sf(abs(z)))
 
 
 def test_other_images_or_seeds_are_refused():

@@ -41,7 +41,7 @@ def passes(guess: dict) -> str:
             raise NotYet(f"{name}: write a number in place of the dots")
         if said != right:
             raise NotYet(
-                f"{name}: {wrong.get(said, 'follow the arrows of Figure 2 and count the ConvNeXt boxes')}"
+                f"{name}: {wrong.get(said, 'follow Figure 2 and count the arrows that lead into a ConvNeXt box')}"
             )
     return "Right."
 

@@ -22,16 +22,24 @@ from gholm_lib.records import Record
 from gholm_lib.transforms import to_input, to_picture
 
 
-def variance_grid(data: FineGrainedData, classes: Sequence[int], rows: int = 3, seed: int = 0) -> Figure:
-    """Figure 1: columns are classes, rows are images. What differs within a column is not what decides."""
-    rng = np.random.default_rng(seed)
-    fig, axes = plots.styled(len(classes), rows, size=(1.9, 1.9), squeeze=False)
-    for column, label in enumerate(classes):
+def variance_samples(
+    data: FineGrainedData, classes: Sequence[int], rows: int = 3, seed: int = 0
+) -> list[list[Sample]]:
+    """``rows`` training images of each class, drawn from the seed: what :func:`variance_grid` shows."""
+    rng, columns = np.random.default_rng(seed), []
+    for label in classes:
         own = [s for s in data.train if s.label == label]
-        chosen = rng.choice(len(own), rows, replace=False)
-        for row, k in enumerate(chosen):
-            title = data.classes[label].replace(" ", "\n", 1) if row == 0 else ""
-            plots.picture(axes[row, column], np.asarray(load_image(own[k].path)), title)
+        columns.append([own[k] for k in rng.choice(len(own), rows, replace=False)])
+    return columns
+
+
+def variance_grid(data: FineGrainedData, columns: Sequence[Sequence[Sample]]) -> Figure:
+    """Figure 1: columns are classes, rows are images. What differs within a column is not what decides."""
+    fig, axes = plots.styled(len(columns), len(columns[0]), size=(1.9, 1.9), squeeze=False)
+    for column, samples in enumerate(columns):
+        for row, sample in enumerate(samples):
+            title = data.classes[sample.label].replace(" ", "\n", 1) if row == 0 else ""
+            plots.picture(axes[row, column], np.asarray(load_image(sample.path)), title)
     _say_if_drawn(fig, data.name)
     return fig
 

@@ -119,6 +119,44 @@ def _full(changes: dict[str, Any]) -> dict[str, Any]:
     return {"crop": True, "sup": True, "drop": True} | changes
 
 
+# ---------------------------------------------------------------------- what the runs took
+
+
+def cost_table(preset: str, shelf: Shelf) -> Table:
+    """Minutes of the recorded runs, by data set and branches; tests with another mu train nothing: left out."""
+    runs: dict[tuple, list[Record]] = {}
+    for job, record in shelf.records.items():
+        if job.tested_mu is None:
+            where = record.environment["device"], record.environment["threads"]
+            runs.setdefault((job.config.dataset, job.config.branches, job.config.epochs, *where), []).append(
+                record
+            )
+    rows = [_cost_row(kind, records) for kind, records in sorted(runs.items())]
+    total = sum(r.cost["seconds"] for records in runs.values() for r in records) / 3600
+    note = (
+        f"Wall time of training with its tests, as recorded, {total:.1f} hours in all. Several runs shared one "
+        "machine, and some were stopped for a while and went on: the median tells more than the sum."
+    )
+    empty = [dict.fromkeys(_cost_row(("",) * 5, [])) | {"data": NOT_RUN}]
+    return Table("cost", "What the recorded runs took", rows or empty, [note, *_drawn(preset)])
+
+
+def _cost_row(kind: tuple, records: Sequence[Record]) -> dict[str, Any]:
+    dataset, branches, epochs, device, threads = kind
+    minutes = [r.cost["seconds"] / 60 for r in records]
+    return {
+        "data": dataset,
+        "branches": branches,
+        "epochs": epochs,
+        "runs": len(records),
+        "minutes a run, median": round(float(np.median(minutes)), 1) if minutes else None,
+        "least": round(min(minutes), 1) if minutes else None,
+        "most": round(max(minutes), 1) if minutes else None,
+        "device": device,
+        "threads": threads,
+    }
+
+
 # ---------------------------------------------------------------------- how many would be enough?
 
 
@@ -191,6 +229,7 @@ class Effect:
     measured: Mean | str | None
     change: Difference | None
     words: str
+    seeds: int = 0
 
 
 def ledger_effects(preset: str, shelf: Shelf) -> list[Effect]:
@@ -206,7 +245,7 @@ def _effect(question: Question, reading: Reading, ours: Config, shelf: Shelf) ->
     records, failures, base = shelf.row(config), shelf.failed(config), shelf.row(ours)
     delta = change(records, base) if records and base and not failures else None
     words = "diverged" if failures else verdicts.of_effect(delta)
-    return Effect(question, reading, measured_cell(records, failures), delta, words)
+    return Effect(question, reading, measured_cell(records, failures), delta, words, len(records))
 
 
 def ledger_table(preset: str, shelf: Shelf) -> Table:
@@ -224,19 +263,20 @@ def ledger_table(preset: str, shelf: Shelf) -> Table:
             (about if question is not asked else dict.fromkeys(about, ""))
             | {
                 "other reading": effect.reading.name,
+                "seeds": effect.seeds or None,
                 "accuracy": effect.measured,
                 "effect": delta and Change(delta),
-                "p": delta and PValue(delta.p),
+                "p": delta and PValue(delta.p_clustered),
                 "in words": effect.words,
             }
         )
         asked = question
     standing = f"{accuracy_of(base)} % ({interval_of(base)}), {len(base)} seed(s)" if base else NOT_RUN
     note = (
-        f"Our readings together, on {_on(preset, 'cub')}: {standing}. Each other reading changes one setting of it, "
-        "all branches trained. Effect: difference in points to our readings, 95 % interval over test images and "
-        "seeds; *better* or *worse* where the interval leaves out zero. With two dozen comparisons, about one such "
-        "word is due to chance."
+        f"Our readings together, on {_on(preset, 'cub')}: {standing}. Each other reading changes this one thing, "
+        "all branches trained. Effect: difference in points to our readings, 95 % interval over images and seeds "
+        "(one seed: over images alone); p belongs to that interval; *better* or *worse* where it leaves out zero. "
+        "With two dozen comparisons, about one such word is due to chance."
     )
     title = f"What the paper leaves open, measured on {_on(preset, 'cub')}"
     return Table("ledger", title, rows, [note, *_drawn(preset)])

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 
 from gholm_lib.reproduce import grid
-from gholm_lib.reproduce.draw import write_figure
+from gholm_lib.reproduce.draw import differing_figures, write_figure
 from gholm_lib.reproduce.parts import measure_parts
-from gholm_lib.reproduce.run import make_runs, plan
+from gholm_lib.reproduce.run import is_main_process, make_runs, plan
 from gholm_lib.reproduce.shelf import Shelf
 from gholm_lib.reproduce.tables import paper_table
 from gholm_lib.reproduce.write import (
@@ -47,8 +47,8 @@ class Request:
     dry_run: bool = False
     """Say which runs are lacking, with hours, disk and memory, and start none."""
     check: bool = False
-    """Start no long run and write nothing: fail if a committed table is not what the records give, or if a run of
-    seconds, made again, does not give what is recorded."""
+    """Start no long run and write nothing: fail if a table is not what the records give, if a figure says that it
+    was drawn from other settings, weights or images, or if a run of seconds, made again, gives another result."""
     from_records: bool = False
     """Make tables and figures from the records that there are; start no run."""
     records: Path | None = None
@@ -98,7 +98,8 @@ def reproduce(request: Request) -> int:
     if request.threads:
         torch.set_num_threads(request.threads)
     records = request.records or records_folder() / request.preset
-    jobs = grid.shard(wanted(request), *_share(request.shard))
+    part, parts = _share(request.shard)
+    jobs = grid.shard(wanted(request), part, parts)
     if request.dry_run:
         print(plan(jobs, records, request.options))
         return 0
@@ -106,10 +107,19 @@ def reproduce(request: Request) -> int:
         return _check(request, records)
     if not request.from_records:
         make_runs(jobs, records, request.options)
+    if not is_main_process():
+        return 0
+    own = {job.config for job in jobs}
     rows = grid.with_seeds(grid.part_jobs(request.preset), request.seeds)
-    measure_parts(rows, records, request.options)
+    measure_parts([r for r in rows if parts == 1 or r.config in own], records, request.options)
+    if parts > 1:
+        print(
+            "this share is done; when all are, the same command with --from-records makes tables and figures"
+        )
+        return 0
     for figure in grid.FIGURES if request.all else request.figure:
-        print(f"figure {figure}: {write_figure(figure, request.preset, request.options)}")
+        written = ", ".join(map(str, write_figure(figure, request.preset, request.options)))
+        print(f"figure {figure}: {written}")
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)
         print(f"written: {len(written)} files in {tables_folder(request.preset)} and the README's tables")
@@ -129,8 +139,13 @@ def _chosen(request: Request, shelf: Shelf) -> list[Table]:
 def _check(request: Request, records: Path) -> int:
     differing = differing_files(request.preset, records, request.options.data_root)
     problems = [f"{p} is not what the records give; `gholm reproduce --all` writes it" for p in differing]
+    problems += [
+        f"{p} was drawn from other settings, weights or images; `gholm reproduce --all` draws it"
+        for p in differing_figures(request.preset, request.options)
+    ]
     problems += differing_run(request.preset, records, request.options)
     print(
-        "\n".join(problems) or "every table is what the records give, and a short run gives what is recorded"
+        "\n".join(problems)
+        or "every table and figure is what records and networks give, and a short run gives what is recorded"
     )
     return 1 if problems else 0

@@ -67,7 +67,7 @@ LEDGER: tuple[Question, ...] = (
         "Whose class c is explained in training?",
         "the predicted class",
         "predicted",
-        "section 3.2 says so; test time has no labels",
+        "section 2.2 says so; test time has no labels",
         (Reading("ground truth", {"cam_class": "label"}),),
     ),
     Question(

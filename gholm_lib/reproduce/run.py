@@ -30,10 +30,10 @@ from gholm_lib.records import Record, write_whole
 from gholm_lib.reproduce.grid import Job
 from gholm_lib.reproduce.shelf import FAILURE, Shelf
 from gholm_lib.tables import records_folder
-from gholm_lib.training import RunOptions, train
+from gholm_lib.training import RunOptions, is_main_process, train
 
-# Operations a second of the GPU in a plan's rule of three: a fraction of what data sheets of large cards promise.
-ASSUMED_RATE = 5e13
+# Operations a second that a GPU sustains, in a plan's rule of three; data sheets promise several times as many.
+ASSUMED_RATES = (5e12, 15e12, 50e12)
 
 
 # ---------------------------------------------------------------------- making runs
@@ -46,6 +46,8 @@ def make_runs(
 
     raises DataError, before anything starts, when a data set is not there.
     """
+    if not is_main_process():  # of several processes over each run
+        say = _nothing
     shelf = Shelf.read(records)
     todo = [j for j in jobs if j not in shelf]
     for dataset in dict.fromkeys(j.config.dataset for j in todo):
@@ -66,6 +68,10 @@ def make_runs(
         )
 
 
+def _nothing(line: str) -> None:
+    """Say nothing."""
+
+
 def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any]:
     """Train (or go on training, or test) and record one job; returns its record, or the note of its failure."""
     try:
@@ -74,11 +80,14 @@ def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any
             record = _tested(job, options)
     except NonFiniteError as error:
         failure = _failure(job, error, options)
+        if not is_main_process():
+            return failure
         (records / job.name).mkdir(parents=True, exist_ok=True)
         text = json.dumps(failure, indent=1).encode()
         write_whole(records / job.name / FAILURE, lambda f: f.write(text))
         return failure
-    record.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
+    if is_main_process():
+        record.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
     return record
 
 
@@ -225,15 +234,22 @@ class Estimate:
         """What the estimate for runs such as ``config`` rests on."""
         names = (
             "finished runs of this session",
-            f"finished runs of this network at this size on this device ({self.device})",
+            f"finished runs of this network at this size {self._where()}",
             "finished runs of another network in this session, by counted operations: rough",
-            f"finished runs of another network on this device ({self.device}), by counted operations: rough",
+            f"finished runs of another network {self._where()}, by counted operations: rough",
         )
         for pool, name in zip(self._pools(config), names, strict=True):
             if pool:
                 return f"{len(pool[-20:])} {name}"
         trial = f"gholm train --preset paper --dataset {config.dataset} --max-steps 20"
         return f"nothing: no run is finished on this device ({self.device}); a trial tells, for example `{trial}`"
+
+    def _where(self) -> str:
+        return (
+            "on a CPU, perhaps another than this"
+            if self.device == "cpu"
+            else f"on this device ({self.device})"
+        )
 
 
 def _kind(config: Config) -> str:
@@ -249,8 +265,8 @@ def duration(seconds: float) -> str:
 
 
 def _on_a_gpu(operations: float) -> str:
-    took = duration(operations / ASSUMED_RATE)
-    return f"a GPU that does {ASSUMED_RATE:.0e} a second throughout (assumed, not measured) takes {took}"
+    took = ", ".join(f"{rate / 1e12:.0f} T/s {duration(operations / rate)}" for rate in ASSUMED_RATES)
+    return f"on a GPU that sustains (assumed, not measured) {took}"
 
 
 @lru_cache
@@ -278,7 +294,11 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     trained = {j.config.run_id: j.config for j in todo}
     for kind in sorted({_kind(c) for c in trained.values()}):
         peak = estimate.memory.get(kind)
-        held = f"{peak / 2**30:.1f} GiB at most in a finished run" if peak else "not measured yet"
+        held = (
+            f"{peak / 2**30:.1f} GiB at most in a process that made such a run"
+            if peak
+            else "not measured yet"
+        )
         lines.append(f"memory, {kind}: {held}")
     for dataset in sorted({c.dataset for c in trained.values()}):
         config = next(c for c in trained.values() if c.dataset == dataset)

@@ -12,6 +12,11 @@ from gholm_lib.intervals import Difference
 from gholm_lib.tables import NOT_RUN, Interval
 
 REPRODUCED, CONTRADICTED, NOISE = "reproduced", "contradicted", "within noise"
+COMPATIBLE = "inside the interval"
+NUMBER_RULE = (
+    "The paper's number itself: *inside the interval* of the measured accuracy, which a wide interval makes easy, "
+    "or measured above or below it."
+)
 RULE = (
     "Verdict on a step that the paper reports: *reproduced* when the 95 % interval of the measured difference lies "
     "on the paper's side of zero, *contradicted* when it lies on the other side, *within noise* when it holds zero, "
@@ -32,10 +37,12 @@ def of_difference(measured: Difference | None, claimed: float) -> str:
 
 
 def of_number(measured: Interval | None, paper: float) -> str:
-    """Verdict on an accuracy itself; only for the data that the paper used."""
+    """Where the accuracy that the paper prints lies; only for the data that the paper used."""
     if measured is None:
         return NOT_RUN
-    return REPRODUCED if measured.low <= paper <= measured.high else CONTRADICTED
+    if measured.low <= paper <= measured.high:
+        return COMPATIBLE
+    return "measured above it" if measured.low > paper else "measured below it"
 
 
 def of_effect(measured: Difference | None) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from gholm_lib.notebooks import project_root
+from gholm_lib.records import Record
 from gholm_lib.reproduce import grid
-from gholm_lib.reproduce.beyond import epochs_table, ledger_table, parts_table, power_table
+from gholm_lib.reproduce.beyond import cost_table, epochs_table, ledger_table, parts_table, power_table
 from gholm_lib.reproduce.claims import claims_table
 from gholm_lib.reproduce.run import make
 from gholm_lib.reproduce.shelf import Shelf
@@ -47,7 +48,7 @@ README_COLUMNS = {
         "difference to the row above",
         "verdict",
     ],
-    "ledger": ["question", "the paper", "ours, and why", "other reading", "effect", "in words"],
+    "ledger": ["question", "the paper", "ours, and why", "other reading", "seeds", "effect", "in words"],
     "photographs": [
         "data",
         "classes",
@@ -65,7 +66,7 @@ README_COLUMNS = {
 
 def ledger_tables(preset: str, shelf: Shelf) -> list[Table]:
     """What the paper has no table of."""
-    makers = (ledger_table, claims_table, epochs_table, parts_table, power_table)
+    makers = (ledger_table, claims_table, epochs_table, parts_table, power_table, cost_table)
     return [make(preset, shelf) for make in makers if not (make is parts_table and preset == "paper")]
 
 
@@ -147,6 +148,9 @@ def differing_run(preset: str, records: Path, options: RunOptions) -> Iterator[s
         again = make(
             job, Path(scratch) / "records", replace(options, runs=Path(scratch) / "runs", quiet=True)
         )
+    if not isinstance(again, Record):
+        yield f"the short run diverges: {again['message']}"
+        return
     same = float(np.mean(again.predictions.both == kept.predictions.both))
     if same < SAME_ANSWERS:
         yield f"the short run gives the recorded answer on {100 * same:.1f} % of the images only"

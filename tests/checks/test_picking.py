@@ -29,7 +29,7 @@ def test_right_answers_pass():
         ({"test": 3}, "Drop is for training only"),
         ({"test": 1}, "the answer is Raw"),
         ({"gradient": 1}, "of the \\*head\\* alone"),
-        ({"test": 17}, "count the ConvNeXt boxes"),
+        ({"test": 17}, "arrows that lead into a ConvNeXt box"),
     ],
 )
 def test_wrong_counts(change, reason):

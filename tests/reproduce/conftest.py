@@ -48,7 +48,7 @@ def made_up(config: Config, right: Iterable[bool], tested_mu: float | None = Non
         },
         curve=[],
         cost={"seconds": 100.0, "images_per_second": 1.0, "peak_memory_bytes": 2**30},
-        environment={"device": "cpu"},
+        environment={"device": "cpu", "threads": 1},
         predictions=predictions,
         tested_mu=tested_mu,
     )

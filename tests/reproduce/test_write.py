@@ -109,6 +109,28 @@ def test_what_cannot_be_is_one_message(args, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_a_share_makes_its_runs_and_leaves_tables_and_figures_to_the_end(monkeypatch, capsys, tmp_path):
+    made, measured = [], []
+    monkeypatch.setattr(command, "make_runs", lambda jobs, *_: made.extend(jobs))
+    monkeypatch.setattr(command, "measure_parts", lambda jobs, *_: measured.extend(jobs))
+    for name in ("write_figure", "write_all"):
+        monkeypatch.setattr(command, name, lambda *_: pytest.fail("only when all shares are done"))
+    request = Request(all=True, seeds=1, shard="1/2", records=tmp_path)
+    assert command.reproduce(request) == 0
+    assert made == grid.shard(grid.all_jobs("mini", 1), 1, 2)
+    assert measured
+    assert {j.config for j in measured} <= {j.config for j in made}
+    assert "--from-records" in capsys.readouterr().out
+
+
+def test_other_processes_over_the_same_run_write_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(command, "make_runs", lambda *_: None)
+    for name in ("measure_parts", "write_figure", "write_all"):
+        monkeypatch.setattr(command, name, lambda *_: pytest.fail("the main process does this"))
+    assert command.reproduce(Request(all=True, seeds=1, records=tmp_path)) == 0
+
+
 def test_a_dry_run_starts_nothing(elsewhere, capsys):
     args = ["--table", "5", "--seeds", "1", "--dry-run", "--records", str(elsewhere / "records")]
     assert main(["reproduce", *args, "--runs", str(elsewhere / "runs")]) == 0
@@ -125,12 +147,18 @@ def test_a_table_from_records_is_printed_and_written(elsewhere, capsys, put, mad
     assert {p.suffix for p in (elsewhere / "figures/tables/mini").iterdir()} == {".md", ".csv", ".tex"}
 
 
-def test_the_check_fails_where_a_table_was_typed_or_the_short_run_differs(elsewhere, capsys, put, made):
+def test_the_check_fails_where_a_table_was_typed_a_figure_is_old_or_the_short_run_differs(
+    elsewhere, capsys, monkeypatch
+):
+    old = elsewhere / "06_figure_2_mini.png"
+    monkeypatch.setattr(command, "differing_figures", lambda *_: [old])
     records = elsewhere / "records"
     args = ["--check", "--records", str(records), "--data-root", str(elsewhere)]
     write.write_all("mini", records, elsewhere)
     assert main(["reproduce", *args]) == 1
-    assert "is not recorded yet" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "is not recorded yet" in said
+    assert f"{old} was drawn from other settings" in said
     (elsewhere / "figures/tables/mini/power.csv").write_text("typed")
     assert main(["reproduce", *args]) == 1
     assert "power.csv is not what the records give" in capsys.readouterr().out

@@ -1,0 +1,92 @@
+"""The paper's figures say what they were drawn from, and the failures' sheet shows failures."""
+
+import json
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from gholm_lib import plots
+from gholm_lib.datasets import load_dataset
+from gholm_lib.experiments import kept_network, weights_digest
+from gholm_lib.figures import paper as drawings
+from gholm_lib.reproduce import draw, grid
+from gholm_lib.training import RunOptions
+from tests.figures.reading import words
+
+matplotlib.use("Agg")
+OPTIONS = RunOptions(quiet=True)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "project_root", lambda: tmp_path)
+    return tmp_path / "figures"
+
+
+@pytest.mark.slow
+def test_committed_figures_are_drawn_from_the_kept_networks():
+    differing = draw.differing_figures("mini", OPTIONS)
+    assert not differing, "draw them anew: gholm reproduce --all --from-records"
+
+
+def test_a_figure_tells_settings_weights_and_images(elsewhere):
+    (path,) = draw.write_figure(3, "mini", OPTIONS)
+    about = draw.drawn_from(path)
+    config = grid.config_for("mini", "cub")
+    (run,) = about["runs"]
+    assert run == {"config": config.to_dict(), "weights_sha256": weights_digest(kept_network(config))}
+    assert about["images"] == [s.image_id for s in draw.some_images(load_dataset("mini_birds"), 1, 0)]
+    assert about["seed"] == 0
+    assert run["weights_sha256"] in path.with_suffix(".svg").read_text()
+    assert draw.differing_figures("mini", OPTIONS, [3]) == []
+
+
+def test_a_figure_of_another_network_is_found(elsewhere):
+    (path,) = draw.write_figure(3, "mini", OPTIONS)
+    about = draw.drawn_from(path)
+    about["runs"][0]["weights_sha256"] = "0" * 64
+    fig, _ = plots.styled()
+    plots.save(fig, path.stem, about=about)
+    assert draw.differing_figures("mini", OPTIONS, [3]) == [path]
+    path.unlink()
+    assert draw.differing_figures("mini", OPTIONS, [3]) == [path]
+
+
+def test_other_pictures_say_nothing_of_an_origin(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
+    assert draw.drawn_from(tmp_path / "plain.png") == {}
+
+
+@pytest.mark.slow
+def test_the_second_sheet_shows_wrong_answers_that_come_up_first():
+    drawn = draw.figure_6_failures("mini", OPTIONS, images=1)
+    titles = [ax.get_title() for ax in drawn.figure.axes[:4]]
+    assert all("✗" in t and "\nis " in t for t in titles)
+    config = grid.config_for("mini", "cub")
+    net, data = kept_network(config), load_dataset("mini_birds")
+    for k in np.random.default_rng(0).permutation(len(data.test)):
+        path = drawings.follow(net, data.test[k])
+        if int((path.raw + path.cropped).argmax()) != data.test[k].label:
+            break
+    assert drawn.about["images"][0] == data.test[k].image_id
+    assert len(drawn.about["runs"]) == 4
+    json.dumps(drawn.about)
+
+
+def test_figure_2_shows_shapes():
+    said = words(draw.figure_2("mini", OPTIONS).figure)
+    for shape in ("3×112×112", "112×7×7", "11 classes", "112×112"):
+        assert shape in said
+
+
+@pytest.mark.parametrize("number", grid.FIGURES)
+def test_jobs_of_a_figure_are_the_networks_that_it_is_drawn_from(number):
+    drawn = {1: draw.figure_1, 2: draw.figure_2, 3: draw.figure_3, 4: draw.figure_4, 5: draw.figure_5}
+    if number == 6:
+        datasets = {j.config.dataset for j in grid.figure_jobs(6, "mini")}
+        assert datasets == set(grid.DATASETS["mini"].values())
+        return
+    runs = drawn[number]("mini", OPTIONS).about["runs"]
+    assert [r["config"] for r in runs] == [j.config.to_dict() for j in grid.figure_jobs(number, "mini")]
