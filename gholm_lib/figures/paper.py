@@ -120,12 +120,10 @@ def whole_network(path: Path, config: Config) -> Figure:
     fig, ax = _canvas(13.6, 7.4)
     _card(ax, path.picture, (0.1, 3.7), 2.2, f"image X\n{_shape(path.picture)}")
     _node(ax, (3.5, 4.8), (1.5, 1.5), "ConvNeXt", SHARED)
-    _node(ax, (5.7, 4.8), (1.5, 0.9), "logits y\n(Raw)")
+    _node(ax, (5.7, 4.8), (1.5, 0.9), f"logits y\n({len(path.raw)})")
     _arrow(ax, (2.3, 4.8), (2.75, 4.8))
     _arrow(ax, (4.25, 4.8), (4.95, 4.8))
-    ax.text(4.6, 5.0, "A", fontsize=14, ha="center", style="italic")
-    ax.text(4.6, 4.65, _shape(path.features), fontsize=11, ha="center", va="top")
-    ax.text(5.7, 4.27, f"{len(path.raw)} classes", fontsize=11, ha="left", va="top")
+    ax.text(4.35, 5.65, f"A: {_shape(path.features)}", fontsize=14, ha="left")
     _heat_card(ax, path, (3.6, 0.75), 2.2, f"heat, eq. (1)-(3)\n{_shape(path.heat)}")
     _arrow(ax, (5.5, 4.35), (5.1, 2.98), ls="--")
     ax.text(5.1, 3.62, "gradient of $y^c$", fontsize=14, ha="right", va="center")
@@ -328,7 +326,7 @@ def verdict(logits: Tensor, label: int, classes: Sequence[str], width: int = 15)
     return textwrap.fill(f"{'✓' if said == label else '✗'} {classes[said]}", width)
 
 
-def mistake(said: str, truth: str, width: int = 15) -> str:
+def mistake(said: str, truth: str, width: int = 12) -> str:
     """What is said of an image, and what it is, wrapped."""
     return "\n".join(textwrap.fill(text, width) for text in (f"✗ {said}", f"is {truth}"))
 

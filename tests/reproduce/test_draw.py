@@ -77,7 +77,7 @@ def test_the_second_sheet_shows_wrong_answers_that_come_up_first():
 
 def test_figure_2_shows_shapes():
     said = words(draw.figure_2("mini", OPTIONS).figure)
-    for shape in ("3×112×112", "112×7×7", "11 classes", "112×112"):
+    for shape in ("3×112×112", "112×7×7", "logits y\n(11)", "112×112"):
         assert shape in said
 
 
