@@ -44,6 +44,7 @@ SUITES = {
 HEATMAP_GOAL = 0.02  # of a forward pass
 STEP_GOAL = {"cpu": 1.10, "cuda": 1.05}  # of the floor
 EVALUATION_GOAL = 1.05
+LOADER_GOAL = 1.2  # images a second, of those that training takes
 SUMMARY = "README.md"  # in the folder of results
 SUMMARY_NOTES = [
     "Written by `gholm bench` from the CSV files beside this page, which name machine and versions.",
@@ -229,6 +230,7 @@ def bench(
     repeats: int = 9,
     peer: bool = True,
     dataset: str = Config.dataset,
+    workers: int = 2,
     data_root: Path | None = None,
     out: Path | None = None,
 ) -> None:
@@ -250,6 +252,7 @@ def bench(
         repeats: Interleaved repeats, of which the median counts.
         peer: Measure also the way of peers.
         dataset: Of --loader.
+        workers: Of --loader: processes that read images.
         data_root: Of --loader: folder of the data sets (default: $GHOLM_DATA, else data/).
         out: Folder for the CSV files (default: benchmarks/results of the project).
     """
@@ -257,7 +260,8 @@ def bench(
     if scale:
         return _scale(folder, repeats)
     if loader:
-        return _loader(folder, load_config("mini", dataset=dataset), place, data_root, repeats)
+        config = _loader_setting(dataset, model, size, batch, precision)
+        return _loader(folder, config, place, data_root, workers, repeats)
     if suite is None:
         configs = [setting(model or Config.backbone, size or 112, batch or 16, precision or "no")]
     else:
@@ -298,11 +302,26 @@ def _scale(folder: Path, repeats: int) -> None:
     print(f"{table.to_string(index=False)}\nkept in {folder / 'scale.csv'}; picture: {path}")
 
 
-def _loader(folder: Path, config: Config, device: str, data_root: Path | None, repeats: int) -> None:
+def _loader_setting(
+    dataset: str, model: str | None, size: int | None, batch: int | None, precision: str | None
+) -> Config:
+    """The mini recipe, with what is given instead; images are read somewhat larger than they are used, as ever."""
+    given = {"backbone": model, "image_size": size, "batch_size": batch, "precision": precision}
+    given |= {"weights": model and "none", "resize": size and round(size * 510 / 448)}
+    return load_config("mini", dataset=dataset, **{k: v for k, v in given.items() if v})
+
+
+def _loader(
+    folder: Path, config: Config, device: str, data_root: Path | None, workers: int, repeats: int
+) -> None:
     samples = split_data(config, load_dataset(config.dataset, data_root)).train
-    table = loader_rates(config, samples, device, repeats=repeats)
+    table = loader_rates(config, samples, device, workers, repeats)
     print(table.to_string(index=False, float_format="{:.0f}".format))
+    rates = table.set_index("way")["images a second"]
+    ratio = rates.drop("training step").max() / rates["training step"]
+    met = "met" if ratio >= LOADER_GOAL else "NOT met"
+    print(f"loader / training step   {ratio:.2f}   goal: at least {LOADER_GOAL:.1f}, {met}")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"loader-{device}-{config.dataset}.csv"
+    path = folder / f"loader-{device}-{config.backbone}-{config.image_size}-{config.dataset}.csv"
     table.assign(**about(config, len({s.label for s in samples}), device)).round(1).to_csv(path, index=False)
     print(f"kept in {path}")

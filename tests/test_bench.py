@@ -275,6 +275,40 @@ def test_rates_of_the_loader_are_over_every_image(monkeypatch, tmp_path):
     assert table.index[-1] == "training step"
 
 
+@pytest.mark.slow
+def test_the_loader_is_held_against_the_step_that_is_asked_for(monkeypatch, tmp_path, capsys):
+    seen = {}
+
+    def rates(config, samples, device, workers, repeats):
+        seen.update(config=config, workers=workers)
+        return pd.DataFrame({"way": ["from files", "training step"], "images a second": [90.0, 80.0]})
+
+    monkeypatch.setattr(suites, "loader_rates", rates)
+    words = [
+        "bench",
+        "--loader",
+        "--model",
+        "test_convnext",
+        "--size",
+        "64",
+        "--batch",
+        "4",
+        "--workers",
+        "3",
+    ]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    config = seen["config"]
+    assert (config.backbone, config.image_size, config.resize, config.batch_size) == (
+        "test_convnext",
+        64,
+        73,
+        4,
+    )
+    assert seen["workers"] == 3
+    assert "1.12   goal: at least 1.2, NOT met" in capsys.readouterr().out
+    assert (tmp_path / "loader-cpu-test_convnext-64-mini_birds.csv").exists()
+
+
 # ---------------------------------------------------------------------- suites, files, command
 
 
