@@ -3,6 +3,7 @@ library; ``gholm COMMAND --help`` lists its options, which for ``train`` are the
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import torch.distributed as dist
 import tyro
 
@@ -43,6 +45,12 @@ class _Train:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors that a user can mend are one message, no traceback."""
     args = list(sys.argv[1:] if argv is None else argv)
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # into a pipe, Windows would write them in a code page without μ and −
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")
     commands = {
         "doctor": _doctor,
         "data": _data,
@@ -64,6 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return commands[args[0]](args[1:]) or 0
     except (ValueError, FloatingPointError, OSError) as error:
         print(f"gholm {args[0]}: {error}", file=sys.stderr)
+        return 1
+    except torch.OutOfMemoryError as error:
+        print(
+            f"gholm {args[0]}: {str(error).splitlines()[0]} Try --checkpointing, or a smaller --batch-size.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(

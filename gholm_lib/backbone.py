@@ -59,7 +59,10 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
     if str(weights) == "timm":
         model = _from_hub(name, num_classes, **kwargs)
     else:
-        model = timm.create_model(name, pretrained=False, num_classes=num_classes, **kwargs)
+        try:
+            model = timm.create_model(name, pretrained=False, num_classes=num_classes, **kwargs)
+        except TypeError as error:
+            raise ValueError(f"{name} does not take the options {kwargs}: {error}") from error
         _calm_classifier(model)
         if str(weights) == "packaged":
             _load_packaged(model, name)

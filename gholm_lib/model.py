@@ -53,7 +53,9 @@ class Output:
     @property
     def logits(self) -> Tensor:
         """The answer at test time: Raw + Crop."""
-        return self.raw_logits if self.crop_logits is None else self.raw_logits + self.crop_logits
+        if self.crop_logits is None:
+            return self.raw_logits
+        return self.raw_logits.float() + self.crop_logits.float()  # half precision would round near ties
 
     @property
     def heat(self) -> Tensor | None:

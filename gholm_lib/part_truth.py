@@ -285,7 +285,7 @@ def erasure_sweep(
 
 def erased(net: GHOLMNet, images: Tensor, masks: Tensor, fill: str, seed: int = 0) -> Tensor:
     """Eq. (6) with the network's own mean colour; noise is drawn from ``seed`` without touching other draws."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
         torch.manual_seed(seed)
         return masking.erase(images, masks, fill, net.config.image_mean, net.config.image_std)
 

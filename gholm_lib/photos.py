@@ -194,7 +194,7 @@ def look(
     boxes = masking.adjust_boxes(boxes, size, cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
     crop = masking.crop(image[None], boxes, size[-1])
     hot = masking.threshold(heat[None], theta)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[image.device] if image.is_cuda else []):
         torch.manual_seed(0)  # the same noise each time, or moving mu would seem to change the erased image
         erased = masking.erase(image[None], hot, fill, cfg.image_mean, cfg.image_std)
     crop_logits, drop_logits = net.head(net.backbone.forward_features(torch.cat([crop, erased])))

@@ -113,12 +113,14 @@ def write_whole(path: Path, write) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def describe_data(data: FineGrainedData, train: Sequence[Sample], test: Sequence[Sample]) -> dict:
-    """The part of a record that says which images were used."""
+def describe_data(
+    data: FineGrainedData, classes: int, train: Sequence[Sample], test: Sequence[Sample]
+) -> dict:
+    """The part of a record that says which images were used; classes: outputs of the network."""
     ids = "\n".join(s.image_id for s in test)
     return {
         "name": data.name,
-        "classes": len({s.label for s in test}),
+        "classes": classes,
         "train": len(train),
         "test": len(test),
         "test_ids_sha256": hashlib.sha256(ids.encode()).hexdigest(),

@@ -266,20 +266,25 @@ def bench(
         configs = [setting(model or Config.backbone, size or 112, batch or 16, precision or "no")]
     else:
         configs = list(settings(suite, model, size, batch, precision))
+    fitted = []
     for config in configs:
         try:
             measured = measure(config, classes, place, repeats, with_peer=peer)
         except torch.OutOfMemoryError:
-            print(f"{config.backbone}, {config.batch_size} x {config.image_size}: out of memory\n")
+            how = f"{config.precision}{', checkpointing' * config.checkpointing}"
+            print(f"{config.backbone}, {config.batch_size} x {config.image_size}, {how}: out of memory\n")
             continue
+        fitted.append(config)
         print(report(measured))
         print(f"kept in {save(measured, folder)}\n", flush=True)
+    if not fitted:
+        return
     path = folder / SUMMARY
     path.write_text(summary(folder), encoding="utf-8")
     print(f"all kept results: {path}")
     if suite == "gpu":
         path = folder / f"trace-{place}.txt"
-        path.write_text(trace(configs[0], classes, place))
+        path.write_text(trace(fitted[0], classes, place))
         print(f"operators of one step in {path}")
 
 

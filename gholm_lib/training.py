@@ -19,7 +19,9 @@ from typing import Any
 
 import safetensors.torch
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import send_to_device
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -197,8 +199,11 @@ class _Run:
         for step, (pixels, labels, index) in enumerate(images):
             pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
             # theta and stochastic depth: drawn anew from the seed at each step, so a resumed run repeats them.
-            torch.manual_seed((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step)
-            out = self.net(pixels, labels)
+            torch.manual_seed(((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
+            try:
+                out = self.net(pixels, labels)
+            except NonFiniteError as error:  # GradCAM looks at each step, the loss only at some
+                raise self._failed(f"{error} This was", epoch, step, {}, index) from error
             meter.add(out, labels)
             if step % look_every == 0 or step + 1 == len(images):
                 self._require_finite(out.losses, meter, epoch, step, index)
@@ -219,17 +224,24 @@ class _Run:
             return
         bad = [k for k, v in terms.items() if not torch.isfinite(v)] or ["total of an earlier step"]
         values = {k: float(v.detach()) for k, v in terms.items()}
+        said = f"The loss term {bad[0]!r} is not finite (terms: {values})"
+        raise self._failed(said, epoch, step, values, index)
+
+    def _failed(
+        self, said: str, epoch: int, step: int, terms: dict[str, float], index: Tensor
+    ) -> NonFiniteError:
+        """Keep the state and say which batch it was; returns the error to raise."""
         images = [self.split.train[i].image_id for i in index.tolist()]
-        failure = {"epoch": epoch + 1, "step": step + 1, "terms": values, "images": images}
+        failure = {"epoch": epoch + 1, "step": step + 1, "terms": terms, "images": images}
         # Whichever process sees it first writes: the others' share of the batch may be sound.
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(failure, indent=1)
         write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
         write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
-        raise NonFiniteError(
-            f"the loss term {bad[0]!r} is not finite in epoch {epoch + 1}, step {step + 1} (terms: {values}). "
-            f"The state and the batch's images are in {self.folder}/failure.pt and failure.json; the last good "
-            f"state is {self.folder}/checkpoint.pt. Try a lower lr, or precision bf16 or no."
+        return NonFiniteError(
+            f"{said} in epoch {epoch + 1}, step {step + 1}. The state and the batch's images are in "
+            f"{self.folder}/failure.pt and failure.json; the last good state is {self.folder}/checkpoint.pt. "
+            "Try a lower lr, or precision bf16 or no."
         )
 
     def _out_of_steps(self) -> bool:
@@ -238,6 +250,9 @@ class _Run:
     # ------------------------------------------------------------------ evaluation
 
     def _predict(self, images) -> Predictions:
+        if self.accelerator.num_processes > 1:  # running means of batch norm: those of the process that saves
+            for buffer in self.bare_net.buffers():
+                dist.broadcast(buffer, 0)
         return predict_all(self.bare_net, images, self.accelerator, with_crop=self.config.crop)
 
     def _loader(self, samples: Sequence[Sample], train: bool):
@@ -291,7 +306,7 @@ class _Run:
         images = self.steps_done * self.config.batch_size
         record = Record(
             config=self.config.to_dict(),
-            data=describe_data(self.split.data, self.split.train, self.split.test),
+            data=describe_data(self.split.data, len(self.split.classes), self.split.train, self.split.test),
             results={
                 "last": predictions.summary(),
                 "best_test": _best(tested, "test", answer),
@@ -343,6 +358,10 @@ def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
         torch.backends.cudnn.allow_tf32 = True
     # Without a GPU this must be said: Accelerator() alone would leave several CPU processes unconnected.
     on_cpu = options.device == "cpu" or not torch.cuda.is_available()
+    if on_cpu and config.precision == "fp16":
+        raise ValueError('precision is "fp16", which needs a GPU; on a CPU take bf16 or no (float32)')
+    # accelerate keeps precision and device for the whole process; a notebook may want another for its next run.
+    AcceleratorState._reset_state(reset_partial_state=not (dist.is_available() and dist.is_initialized()))
     return Accelerator(cpu=on_cpu, mixed_precision=config.precision)
 
 

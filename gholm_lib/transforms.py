@@ -125,7 +125,7 @@ class Batches(Sampler[list]):
         return self._train() if self.seed is not None else self._test()
 
     def _train(self) -> Iterator[list]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         order = torch.randperm(self.count, generator=generator).tolist()
         seeds = torch.randint(2**62, (self.count,), generator=generator).tolist()
         items = list(zip(order, seeds, strict=True))

@@ -288,3 +288,8 @@ def test_a_model_without_published_weights():
         create_backbone("resnet18.no_such_tag", 4, "timm")
     with pytest.raises(WeightsError, match="timm has no pretrained weights for 'resnet200'"):
         create_backbone("resnet200", 4, "timm")
+
+
+def test_an_option_that_a_model_does_not_take_is_named():
+    with pytest.raises(ValueError, match=r"does not take the options.*output_strid"):
+        create_backbone(MINI, 4, "none", output_strid=16)

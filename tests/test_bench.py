@@ -384,6 +384,17 @@ def test_the_command_runs_the_gpu_suite_on_a_tiny_network(tmp_path, capsys):
     assert "aten::" in (tmp_path / "trace-cpu.txt").read_text()
 
 
+def test_where_nothing_fits_nothing_is_summed_up(monkeypatch, tmp_path, capsys):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(suites, "measure", full)
+    assert main(["bench", "--suite", "gpu", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "convnext_small, 64 x 448, bf16, checkpointing: out of memory" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_device_that_is_not_there(capsys):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

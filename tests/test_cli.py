@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gholm_lib import __main__ as cli
@@ -69,6 +70,18 @@ def root(tmp_path_factory) -> Path:
 def train_args(root, tmp_path) -> list:
     places = ["--data-root", root, "--runs", tmp_path / "runs", "--device", "cpu", "--quiet"]
     return ["train", "--dataset", "cub", *QUICK, *places]
+
+
+def test_a_card_that_is_too_small_gets_advice(monkeypatch, capsys):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
+
+    monkeypatch.setattr(cli, "train", full)
+    assert main(["train", "--dataset", "mini_birds", "--seed", "77"]) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "gholm train: CUDA out of memory. Tried to allocate 2 GiB. Try --checkpointing, or a smaller --batch-size.\n"
+    )
 
 
 # ---------------------------------------------------------------------- help

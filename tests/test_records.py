@@ -180,7 +180,7 @@ def test_the_digest_of_test_images_depends_on_ids_and_order(tmp_path):
     def digest(*ids):
         test = [Sample(tmp_path / i, k % 2, i) for k, i in enumerate(ids)]
         data = FineGrainedData("set", tmp_path, ("a", "b"), (), tuple(test))
-        return describe_data(data, test[:1], test)["test_ids_sha256"]
+        return describe_data(data, 2, test[:1], test)["test_ids_sha256"]
 
     assert digest("a", "b") == digest("a", "b")
     assert len({digest("a", "b"), digest("b", "a"), digest("a", "c"), digest("a")}) == 4

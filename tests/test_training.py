@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
 from gholm_lib.experiments import evaluate_run, load_network
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.model import GHOLMNet
-from gholm_lib.records import load_record
+from gholm_lib.records import RecordError, load_record
 from gholm_lib.training import RunOptions, learning_rate, runs_folder, split_data, train
 from gholm_lib.transforms import Batches, ImageView, loader
 
@@ -254,6 +255,26 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(options, mo
     assert_same_result(run, straight.runs / CONFIG.run_id)
 
 
+def test_a_heatmap_that_is_not_finite_keeps_the_state_too(options, monkeypatch):
+    """GradCAM meets broken weights before the loss does: every step, where a GPU looks at the loss only at some."""
+    plain, calls = training.learning_rate, []
+
+    def too_much(*args):
+        calls.append(1)
+        return plain(*args) if len(calls) < 2 else 1e30
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "learning_rate", too_much)
+        with pytest.raises(NonFiniteError, match=r"GradCAM met .* epoch 2, step \d") as error:
+            train(CONFIG, options)
+    run = options.runs / CONFIG.run_id
+    assert {p.name for p in run.iterdir()} == {"checkpoint.pt", "failure.json", "failure.pt"}
+    assert "checkpoint.pt" in str(error.value)
+    failure = json.loads((run / "failure.json").read_text())
+    assert (failure["epoch"], failure["terms"]) == (2, {})
+    assert len(failure["images"]) == 8
+
+
 # ---------------------------------------------------------------------- what the loop computes
 
 
@@ -408,6 +429,25 @@ def test_a_device_that_is_not_there(options):
             train(CONFIG, gpu)
 
 
+def test_half_precision_on_a_cpu_is_refused_and_not_taken_for_float32(options):
+    with pytest.raises(ValueError, match='"fp16", which needs a GPU'):
+        train(CONFIG.replace(precision="fp16"), options)
+
+
+def test_one_process_may_take_another_precision_for_its_next_run():
+    cpu = RunOptions(device="cpu")
+    kinds = [
+        training.make_accelerator(CONFIG.replace(precision=p), cpu).mixed_precision
+        for p in ("no", "bf16", "no")
+    ]
+    assert kinds == ["no", "bf16", "no"]
+
+
+def test_a_date_is_a_seed(options):
+    record = train(CONFIG.replace(epochs=1, max_steps=1, seed=20231124), options)
+    assert record.config["seed"] == 20231124
+
+
 def test_where_runs_go(monkeypatch, tmp_path):
     monkeypatch.setenv("GHOLM_RUNS", str(tmp_path))
     assert runs_folder() == RunOptions().runs == tmp_path
@@ -443,6 +483,19 @@ def test_a_network_trained_without_crop_can_be_tested_with_it(options):
     assert again.results["last"]["raw"] == record.results["last"]["raw"]
     assert again.settings.branches == "raw", "it says how the network was trained"
     assert again.accuracy == record.accuracy
+
+
+def test_other_test_images_are_not_taken_for_those_of_the_record(options, tmp_path):
+    config = CONFIG.replace(epochs=1, crop=False, sup=False, drop=False)
+    train(config, options)
+    other = shutil.copytree(options.data_root, tmp_path / "other")
+    split = next(other.rglob("train_test_split.txt"))
+    lines = split.read_text().splitlines()
+    test = next(k for k, line in enumerate(lines) if line.endswith(" 0"))
+    lines[test] = lines[test][:-1] + "1"
+    split.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RecordError, match="are not those of the run's record"):
+        evaluate_run(options.runs / config.run_id, RunOptions(other, options.runs, "cpu", quiet=True))
 
 
 def test_missing_weights_of_a_run_are_named(options):

@@ -393,7 +393,8 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> Non
         tar.extract(member, folder, filter="data")
         return
     # Python 3.10 and 3.11 before the filters: neither owner nor special mode bits are taken over.
-    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+    if hasattr(os, "getuid"):  # not on Windows
+        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
     member.mode = 0o755 if member.isdir() else 0o644
     tar.extract(member, folder)
 

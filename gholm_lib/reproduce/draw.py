@@ -236,7 +236,9 @@ def differing_figures(preset: str, options: RunOptions, numbers: Sequence[int] =
     for number in numbers:
         for ending, draw in _FIGURES[number].items():
             path = folder / f"{_name(number, ending, preset)}.png"
-            if not path.exists() or drawn_from(path) != draw(preset, options).about:
+            jobs = grid.figure_jobs(number, preset)
+            drawable = all(network_at_hand(j.config, options) for j in jobs)
+            if not (drawable and path.exists()) or drawn_from(path) != draw(preset, options).about:
                 found.append(path)
     return found
 

@@ -57,7 +57,7 @@ def measure_parts(jobs: Sequence[Job], records: Path, options: RunOptions) -> in
             data = load_dataset(config.dataset, options.data_root)
             truth = load_truth(data.root)
             studies[config.dataset] = study_images(data, config, truth, count=len(data.test))
-        shares = part_shares(load_network(options.runs / config.run_id), studies[config.dataset])
+        shares = part_shares(load_network(Path(options.runs) / config.run_id), studies[config.dataset])
         write_whole(records / job.name / PARTS, lambda f, s=shares: np.savez_compressed(f, **s))
     return len(todo)
 

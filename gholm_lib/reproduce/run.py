@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import time
 from collections import ChainMap
@@ -80,11 +81,12 @@ def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any
             record = _tested(job, options)
     except NonFiniteError as error:
         failure = _failure(job, error, options)
-        if not is_main_process():
-            return failure
+        # Whichever process meets it writes, for the others may not have; and then all must end, as they wait for it.
         (records / job.name).mkdir(parents=True, exist_ok=True)
         text = json.dumps(failure, indent=1).encode()
         write_whole(records / job.name / FAILURE, lambda f: f.write(text))
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise
         return failure
     if is_main_process():
         record.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one

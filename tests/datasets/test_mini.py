@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import combinations, product
@@ -229,6 +230,19 @@ def test_the_owners_reader_reads_the_written_set(mini_root, name):
 def some(data, step: int = 37):
     """Every so manieth sample: some of every class, of training and of test."""
     return (*data.train, *data.test)[::step]
+
+
+def test_part_maps_are_read_below_any_folder_name_and_a_broken_one_is_named(mini_root, tmp_path):
+    name, letters = "mini_birds", tmp_path / "Übung 图"
+    sample = load_dataset(name, mini_root).test[0]
+    source = load_truth(load_dataset(name, mini_root).root)
+    copy = shutil.copytree(source.root, letters / source.root.name)
+    truth = load_truth(copy)
+    assert np.array_equal(truth.part_map(sample.image_id), source.part_map(sample.image_id))
+    path = next(copy.rglob(f"part_maps/{sample.image_id}.png"))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match="broken one; draw the set again"):
+        truth.part_map(sample.image_id)
 
 
 @families

@@ -65,9 +65,13 @@ class MiniTruth:
     def part_map(self, image_id: str) -> np.ndarray:
         """(H, W) uint8: 0 background, 1 object, 2 + k part k; what is visible."""
         path = self.root / FOLDER / "part_maps" / f"{image_id}.png"
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        try:  # not cv2.imread: on Windows it cannot open a path with letters beyond ASCII
+            data = np.frombuffer(path.read_bytes(), np.uint8)
+        except OSError:
+            data = np.empty(0, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
         if image is None:
-            raise DataError(f"no part map {path}; draw the set again: gholm data get mini")
+            raise DataError(f"no part map {path}, or a broken one; draw the set again: gholm data get mini")
         return image
 
     def part_mask(self, image_id: str, part: str) -> np.ndarray:
