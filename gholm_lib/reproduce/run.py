@@ -27,6 +27,7 @@ from gholm_lib.datasets import DATASETS, DataError, load_dataset
 from gholm_lib.experiments import evaluate_run
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.model import GHOLMNet
+from gholm_lib.notebooks import project_root
 from gholm_lib.records import Record, write_whole
 from gholm_lib.reproduce.grid import Job
 from gholm_lib.reproduce.shelf import FAILURE, Shelf
@@ -284,12 +285,20 @@ def disk_bytes(config: Config) -> tuple[int, int]:
     return weights, 2 * weights
 
 
+def _inside(folder: Path) -> Path:
+    """As seen from the project, where it lies there: a page that shows a plan need not name anybody's folders."""
+    folder, root = Path(folder).resolve(), project_root()
+    return folder.relative_to(root) if folder.is_relative_to(root) else folder
+
+
 def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     """What ``make_runs`` would do: runs, hours, disk and memory, and what the estimate rests on."""
     shelf = Shelf.read(records)
     todo = [j for j in jobs if j not in shelf]
     estimate = Estimate.of(shelf, options)
-    lines = [f"{len(jobs)} runs and tests are needed, {len(jobs) - len(todo)} are recorded in {records}"]
+    lines = [
+        f"{len(jobs)} runs and tests are needed, {len(jobs) - len(todo)} are recorded in {_inside(records)}"
+    ]
     for job in todo:
         seconds = estimate.seconds(job)
         lines.append(f"  {'?' if seconds is None else duration(seconds):>8}  {job.name}")
@@ -311,6 +320,6 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     kept = sum(disk_bytes(c)[0] for c in trained.values())
     working = max((disk_bytes(c)[1] for c in trained.values()), default=0)
     lines.append(
-        f"disk: {kept / 2**30:.2f} GiB of weights in {options.runs}, {working / 2**30:.2f} GiB while a run trains"
+        f"disk: {kept / 2**30:.2f} GiB of weights in {_inside(options.runs)}, {working / 2**30:.2f} GiB while a run trains"
     )
     return "\n".join([*lines, f"in all: {estimate.left(todo)}"])
