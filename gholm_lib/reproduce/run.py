@@ -320,6 +320,7 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     kept = sum(disk_bytes(c)[0] for c in trained.values())
     working = max((disk_bytes(c)[1] for c in trained.values()), default=0)
     lines.append(
-        f"disk: {kept / 2**30:.2f} GiB of weights in {_inside(options.runs)}, {working / 2**30:.2f} GiB while a run trains"
+        f"disk: {kept / 2**30:.2f} GiB of weights in {_inside(options.runs)}, {working / 2**30:.2f} GiB more "
+        "while a run trains"
     )
     return "\n".join([*lines, f"in all: {estimate.left(todo)}"])
