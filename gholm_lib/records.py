@@ -89,6 +89,7 @@ def load_record(folder: str | Path) -> Record:
     path = Path(folder) / RECORD
     try:
         record = Record(**json.loads(path.read_text()))
+        _ = record.settings  # of another version of the kit, perhaps
         with np.load(path.with_name(PREDICTIONS)) as file:
             arrays = dict(file)
         arrays["image_size"] = int(arrays["image_size"])

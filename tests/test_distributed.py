@@ -27,6 +27,7 @@ from gholm_lib.model import GHOLMNet
 from gholm_lib.reproduce.grid import Job
 from gholm_lib.reproduce.run import make_runs
 from gholm_lib.reproduce.shelf import Shelf
+from gholm_lib.tables import load_records
 from gholm_lib.training import RunOptions, make_accelerator, train
 from gholm_lib.transforms import Batches, ImageView, loader
 from tests.reproduce.noise import noise_in_cubs_layout
@@ -219,6 +220,30 @@ def test_a_reproduction_over_two_processes_records_each_job_once(tmp_path):
     assert {job.tested_mu for job in shelf.records} == {None, 2.0}
     assert {r.environment["processes"] for r in shelf.records.values()} == {2}
     assert {r.data["test"] for r in shelf.records.values()} == {8}
+
+
+@pytest.mark.slow
+def test_a_notebooks_launcher_trains_with_two_processes(tmp_path):
+    """As chapter 05 says: in an interpreter that has not trained yet."""
+    noise_in_cubs_layout(tmp_path / "data")
+    code = f"""
+from accelerate import notebook_launcher
+from gholm_lib.config import Config
+from gholm_lib.training import RunOptions, train
+config = Config(dataset="cub", weights="none", image_size=64, resize=72, batch_size=8, epochs=1, evaluate_every=1,
+                lr_decay_epochs=())
+options = RunOptions(data_root={str(tmp_path / "data")!r}, runs={str(tmp_path / "runs")!r}, device="cpu", quiet=True)
+notebook_launcher(train, (config, options), num_processes=2)
+"""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GHOLM_", "ACCELERATE_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    (record,) = load_records(tmp_path / "runs")  # whatever gloo says at its own end
+    assert record.environment["processes"] == 2, done.stdout + done.stderr
 
 
 @pytest.mark.slow

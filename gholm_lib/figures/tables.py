@@ -94,7 +94,8 @@ def mu_steps(
 def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset: str) -> Figure:
     """The ledger: (question, reading, effect, words) a line; effect in points against our readings.
 
-    What lies more than FAR points away is an arrow with its number, so that the others can be told apart.
+    What lies more than FAR points away is an arrow with its number, and no interval is followed further than that,
+    so that the others can be told apart.
     """
     fig, ax = plots.styled(size=(12, 0.42 * len(effects) + 1.2))
     ax.axvline(0, color="0.6", lw=1.5, zorder=0)
@@ -109,7 +110,9 @@ def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset
             error = [[delta.mean - delta.low], [delta.high - delta.mean]]
             ax.errorbar(delta.mean, k, xerr=error, fmt="o", mew=2, markersize=9, capsize=4, lw=2, **look)
     ax.set_yticks(range(len(effects)), [f"{q}: {r}" for q, r, *_ in effects])
-    ax.set(xlabel="points against our reading", ylim=(len(effects) - 0.5, -0.5))
+    near = [d for _, _, d, _ in effects if d and abs(d.mean) <= FAR]
+    reach = min(FAR, max((abs(x) for d in near for x in (d.low, d.high)), default=1)) + 1
+    ax.set(xlabel="points against our reading", ylim=(len(effects) - 0.5, -0.5), xlim=(-reach, reach))
     _drawn(fig, [dataset])
     return fig
 

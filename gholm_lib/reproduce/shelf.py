@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gholm_lib.config import Config, config_from_dict
-from gholm_lib.records import Record
+from gholm_lib.records import Record, RecordError
 from gholm_lib.reproduce.grid import Job
 from gholm_lib.tables import load_records
 
@@ -34,7 +34,7 @@ class Shelf:
     @classmethod
     def read(cls, folder: str | Path) -> Shelf:
         """Every record and every failure below a folder (which need not exist)."""
-        notes = [json.loads(p.read_text()) for p in sorted(Path(folder).rglob(FAILURE))]
+        notes = [_note(p) for p in sorted(Path(folder).rglob(FAILURE))]
         records = {Job(r.settings, r.tested_mu): r for r in load_records(folder)}
         failures = {Job(config_from_dict(n["config"]), n["tested_mu"]): n for n in notes if "tested_mu" in n}
         shares = {j: load_parts(Path(folder) / j.name / PARTS) for j in records}
@@ -66,6 +66,13 @@ class Shelf:
     @cached_property
     def _failed(self) -> dict[Job, list[dict[str, Any]]]:
         return _by_row(self.failures)
+
+
+def _note(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise RecordError(f"{path} cannot be read as a note of a failure: {error}") from error
 
 
 def load_parts(path: Path) -> dict[str, np.ndarray] | None:

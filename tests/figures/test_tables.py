@@ -76,6 +76,13 @@ def test_a_reading_far_away_is_an_arrow_and_leaves_the_scale_to_the_others():
     assert arrow.get_ydata()[0] == 1
 
 
+def test_a_very_wide_interval_runs_off_the_chart():
+    near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
+    wide = ("z", "as it comes", Difference(-11.0, -54.0, 30.0, 3), "within noise")
+    ax = tables.readings([near, wide], "mini_birds").axes[0]
+    assert ax.get_xlim() == (-tables.FAR - 1, tables.FAR + 1)
+
+
 def test_the_curve_of_images_is_the_formula():
     ax = tables.images_for(0.9, 0.1, {"a set": 5794}).axes[0]
     unpaired, paired = ax.lines[0], ax.lines[1]

@@ -11,7 +11,7 @@ import pytest
 
 from gholm_lib.config import Config
 from gholm_lib.datasets import DataError
-from gholm_lib.records import load_record
+from gholm_lib.records import RecordError, load_record
 from gholm_lib.reproduce import run as runner
 from gholm_lib.reproduce.grid import Job
 from gholm_lib.reproduce.run import ASSUMED_RATES, Estimate, duration, flops, make_runs, passes, plan
@@ -217,6 +217,18 @@ def test_the_plan_counts_operations_and_says_that_the_rate_of_a_gpu_is_assumed(o
     assert "assumed, not measured" in line
     for rate in ASSUMED_RATES:
         assert f"{rate / 1e12:.0f} T/s {duration(2 * once / rate)}" in line
+
+
+def test_a_damaged_note_and_a_record_of_another_version_are_named(options, tmp_path, put, made):
+    folder = put(made(RAW, [True] * 8))
+    path = folder / Job(RAW).name / "record.json"
+    path.write_text(path.read_text().replace('"mu"', '"newer"', 1))
+    with pytest.raises(RecordError, match=r"record.json.* unknown setting 'newer'"):
+        Shelf.read(folder)
+    path.unlink()
+    (path.parent / "failure.json").write_text('{"epoch": ')
+    with pytest.raises(RecordError, match=r"failure\.json cannot be read"):
+        Shelf.read(folder)
 
 
 def test_durations_are_in_a_fitting_unit():
