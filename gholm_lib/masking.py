@@ -5,8 +5,9 @@ Boxes are ``x0, y0, x1, y1`` in pixels, half open, so ``image[:, y0:y1, x0:x1]``
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FILLS = ("mean", "black", "noise", "channel_mean")
-THREADS_FROM = 2**20  # pixels a batch: from here on, sharing masks between threads pays
+THREADS_FROM = 2**19  # pixels a batch: from here on, sharing masks between threads pays
 
 
 def heat_mean(heat: Tensor) -> Tensor:
@@ -51,13 +52,17 @@ def largest_component_boxes(mask: Tensor, connectivity: int = 8) -> Tensor:
         raise ValueError(f"mask must be (B, H, W), got shape {tuple(mask.shape)}")
     host = mask.to(torch.uint8).cpu().numpy()  # on a GPU: the one wait of a training step
     find = partial(_largest_box, connectivity=connectivity)
-    if host.size < THREADS_FROM:
-        found = list(map(find, host))
-    else:
-        with ThreadPoolExecutor() as pool:  # OpenCV releases Python's lock
-            found = list(pool.map(find, host))
+    # OpenCV releases Python's lock.
+    each = map if host.size < THREADS_FROM else _threads(os.getpid()).map
+    found = list(each(find, host))
     boxes = np.stack(found) if found else np.zeros((0, 4))
     return torch.from_numpy(boxes.astype(np.int64)).to(mask.device)
+
+
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Threads that stay, for to start them takes as long as the work; a forked process has none of its parent's."""
+    return ThreadPoolExecutor(thread_name_prefix=f"masks-{process}")
 
 
 def _largest_box(mask: np.ndarray, connectivity: int) -> np.ndarray:

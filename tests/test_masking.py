@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -225,6 +228,19 @@ def test_a_batch_large_enough_for_threads_gives_the_boxes_of_its_images(monkeypa
     one_by_one = torch.cat([largest_component_boxes(m[None]) for m in mask])
     monkeypatch.setattr(masking, "THREADS_FROM", 1)
     assert torch.equal(largest_component_boxes(mask), one_by_one)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(masking, "THREADS_FROM", 1)
+    mask = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0)) < 0.5
+    ours = largest_component_boxes(mask).tolist()
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=lambda: answers.put(largest_component_boxes(mask).tolist()), daemon=True)
+    child.start()
+    assert answers.get(timeout=60) == ours
+    child.join(60)
 
 
 def test_bad_arguments_are_named():
