@@ -45,10 +45,8 @@ class _Train:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors that a user can mend are one message, no traceback."""
     args = list(sys.argv[1:] if argv is None else argv)
-    for stream in (
-        sys.stdout,
-        sys.stderr,
-    ):  # into a pipe, Windows would write them in a code page without μ and −
+    # Into a pipe, Windows would write in a code page without μ and −.
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
             stream.reconfigure(encoding="utf-8")
     commands = {

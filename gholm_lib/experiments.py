@@ -18,7 +18,7 @@ from gholm_lib.config import Config
 from gholm_lib.datasets import load_dataset
 from gholm_lib.evaluation import predict_all
 from gholm_lib.model import GHOLMNet
-from gholm_lib.records import RECORD, Record, RecordError, describe_data, load_record, write_whole
+from gholm_lib.records import RECORD, Record, RecordError, ids_digest, load_record, write_whole
 from gholm_lib.tables import records_folder
 from gholm_lib.training import RunOptions, make_accelerator, split_data, train
 from gholm_lib.transforms import Batches, ImageView, loader
@@ -106,8 +106,7 @@ def evaluate_run(run: str | Path, options: RunOptions | None = None, mu: float |
     net = load_network(run, accelerator.device)
     net.config = config
     split = split_data(config, load_dataset(config.dataset, options.data_root))
-    here = describe_data(split.data, len(split.classes), split.train, split.test)["test_ids_sha256"]
-    if here != record.data["test_ids_sha256"]:
+    if ids_digest(split.test) != record.data["test_ids_sha256"]:
         raise RecordError(
             f"{run}: the test images of {config.dataset} in {split.data.root} are not those of the run's record"
         )

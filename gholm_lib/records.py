@@ -118,14 +118,18 @@ def describe_data(
     data: FineGrainedData, classes: int, train: Sequence[Sample], test: Sequence[Sample]
 ) -> dict:
     """The part of a record that says which images were used; classes: outputs of the network."""
-    ids = "\n".join(s.image_id for s in test)
     return {
         "name": data.name,
         "classes": classes,
         "train": len(train),
         "test": len(test),
-        "test_ids_sha256": hashlib.sha256(ids.encode()).hexdigest(),
+        "test_ids_sha256": ids_digest(test),
     }
+
+
+def ids_digest(samples: Sequence[Sample]) -> str:
+    """SHA-256 of the images' ids in their order: whether two runs were tested on the same images."""
+    return hashlib.sha256("\n".join(s.image_id for s in samples).encode()).hexdigest()
 
 
 def describe_environment(device: torch.device, processes: int) -> dict[str, Any]:

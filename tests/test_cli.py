@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from gholm_lib import __main__ as cli
 from gholm_lib.__main__ import main
@@ -21,6 +20,7 @@ from gholm_lib.datasets import DATASETS
 from gholm_lib.datasets.mini import write
 from gholm_lib.records import load_record
 from gholm_lib.training import RunOptions
+from tests.noise import noise_in_cubs_layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,23 +47,11 @@ def said(capsys) -> str:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     """A data root with two classes of noise in the CUB layout, each with a colour of its own."""
-    root = tmp_path_factory.mktemp("data")
-    folder, rng = root / "CUB_200_2011", np.random.default_rng(0)
-    lines = {"images": [], "image_class_labels": [], "train_test_split": []}
-    for k in range(24):
-        label, number = divmod(k, 12)
-        name = f"00{label + 1}.Class/{number}.png"
-        pixels = rng.integers(0, 200, (70, 80, 3), dtype=np.uint8)
+
+    def darker(pixels: np.ndarray, label: int) -> None:
         pixels[..., label] //= 2
-        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / "images" / name)
-        lines["images"].append(f"{k + 1} {name}")
-        lines["image_class_labels"].append(f"{k + 1} {label + 1}")
-        lines["train_test_split"].append(f"{k + 1} {int(number < 8)}")
-    lines["classes"] = ["1 001.Class", "2 002.Class"]
-    for name, rows in lines.items():
-        (folder / f"{name}.txt").write_text("\n".join(rows) + "\n")
-    return root
+
+    return noise_in_cubs_layout(tmp_path_factory.mktemp("data"), 8, 4, (70, 80), darker)
 
 
 @pytest.fixture

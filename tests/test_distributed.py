@@ -30,7 +30,7 @@ from gholm_lib.reproduce.shelf import Shelf
 from gholm_lib.tables import load_records
 from gholm_lib.training import RunOptions, make_accelerator, train
 from gholm_lib.transforms import Batches, ImageView, loader
-from tests.reproduce.noise import noise_in_cubs_layout
+from tests.noise import noise_in_cubs_layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

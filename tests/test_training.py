@@ -218,6 +218,16 @@ def test_max_steps_stops_there_and_a_resumed_run_takes_no_further_step(options, 
 # ---------------------------------------------------------------------- a loss that is not finite
 
 
+def kept_failure(run: Path, said: str) -> dict:
+    """What a run that stopped at a number that is not finite left, and named in its message."""
+    left = {"checkpoint.pt", "failure.json", "failure.pt"}
+    assert {p.name for p in run.iterdir()} == left
+    assert all(name in said for name in left)
+    failure = json.loads((run / "failure.json").read_text())
+    assert len(failure["images"]) == 8
+    return failure
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(options, monkeypatch):
     plain, calls = losses.supcon_loss, []
 
@@ -230,16 +240,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(options, mo
         with pytest.raises(NonFiniteError, match=r"'sup'.* epoch 2, step 3") as error:
             train(CONFIG, options)
     run = options.runs / CONFIG.run_id
-    assert {p.name for p in run.iterdir()} == {"checkpoint.pt", "failure.json", "failure.pt"}
-    for name in ("failure.pt", "failure.json", "checkpoint.pt"):
-        assert name in str(error.value)
-
-    failure = json.loads((run / "failure.json").read_text())
+    failure = kept_failure(run, str(error.value))
     assert (failure["epoch"], failure["step"]) == (2, 3)
     assert np.isnan(failure["terms"]["sup"])
     assert np.isfinite([failure["terms"][k] for k in ("raw", "crop", "drop")]).all()
     ids = {s.image_id for s in load_dataset("cub", options.data_root).train}
-    assert len(failure["images"]) == 8
     assert set(failure["images"]) <= ids
 
     state = torch.load(run / "failure.pt", weights_only=True)
@@ -267,12 +272,8 @@ def test_a_heatmap_that_is_not_finite_keeps_the_state_too(options, monkeypatch):
         patched.setattr(training, "learning_rate", too_much)
         with pytest.raises(NonFiniteError, match=r"GradCAM met .* epoch 2, step \d") as error:
             train(CONFIG, options)
-    run = options.runs / CONFIG.run_id
-    assert {p.name for p in run.iterdir()} == {"checkpoint.pt", "failure.json", "failure.pt"}
-    assert "checkpoint.pt" in str(error.value)
-    failure = json.loads((run / "failure.json").read_text())
+    failure = kept_failure(options.runs / CONFIG.run_id, str(error.value))
     assert (failure["epoch"], failure["terms"]) == (2, {})
-    assert len(failure["images"]) == 8
 
 
 # ---------------------------------------------------------------------- what the loop computes

@@ -44,10 +44,15 @@ def variance_grid(data: FineGrainedData, columns: Sequence[Sequence[Sample]]) ->
     return fig
 
 
-def _say_if_drawn(fig: Figure, dataset: str) -> None:
-    """No picture made from drawings may pass for one made from photographs."""
+def times(*sizes: int) -> str:
+    """ "3×112×112"."""
+    return "×".join(map(str, sizes))
+
+
+def _say_if_drawn(fig: Figure, dataset: str, name: str = "") -> None:
+    """No picture made from drawings may pass for one made from photographs; ``name``: said instead of the set's."""
     if dataset.startswith("mini_"):
-        fig.supxlabel(f"{dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")
+        fig.supxlabel(f"{name or dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")
 
 
 def contact_sheet(data: FineGrainedData, notes: Sequence[str], columns: int = 8, cell: int = 128) -> Path:

@@ -19,6 +19,7 @@ from torch import Tensor
 from gholm_lib import plots
 from gholm_lib.config import Config
 from gholm_lib.datasets import Sample, load_image
+from gholm_lib.figures import _say_if_drawn
 from gholm_lib.losses import supcon_loss
 from gholm_lib.masking import crop
 from gholm_lib.model import GHOLMNet
@@ -135,8 +136,7 @@ def anchor_pairs(
     )
     negative_title = f"{len(negatives)} negatives\nA(i) as printed: push"
     plots.picture(axes[2], _montage(pictures[negatives], columns[1]), negative_title)
-    if dataset.startswith("mini_"):
-        fig.supxlabel(f"{dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")
+    _say_if_drawn(fig, dataset)
     return fig
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from gholm_lib import plots
 from gholm_lib.config import Config
-from gholm_lib.figures import _say_if_drawn
+from gholm_lib.figures import _array, _say_if_drawn
 from gholm_lib.photos import Look, top
-from gholm_lib.transforms import resized, to_input, to_picture
+from gholm_lib.transforms import resized, to_input
 
 NAMES = {"raw": "Raw", "both": "answer: Raw + Crop", "crop": "Crop", "drop": "Drop (not in answer)"}
 NAME_PAD = 0.22  # inches on each side of a panel, for class names are wider than the pictures above them
@@ -134,7 +133,3 @@ def confidences(known: np.ndarray, strange: np.ndarray, names: tuple[str, str], 
     ax.legend(loc="upper left")
     _say_if_drawn(fig, names[0])
     return fig
-
-
-def _array(image: torch.Tensor, config: Config) -> np.ndarray:
-    return to_picture(image, config).permute(1, 2, 0).cpu().numpy()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gholm_lib import plots
 from gholm_lib.config import Config
-from gholm_lib.figures import _say_if_drawn
+from gholm_lib.figures import _say_if_drawn, times
 from gholm_lib.gradcam import upsample
 from gholm_lib.heat_quality import Regions, hottest_pixels
 from gholm_lib.transforms import to_picture
@@ -74,21 +74,17 @@ def sum_relu_upsample(image: Tensor, summed: Tensor, cam: Tensor, config: Config
     fig = plots.blank(13.5, 3.9)
     axes = fig.subplots(1, 4)
     shown = pictures_of(image[None], config)[0]
-    plots.picture(axes[0], shown, f"image X\n{_size(image)}")
+    plots.picture(axes[0], shown, f"image X\n{times(*image.shape)}")
     limit = float(summed.abs().max())
-    signed = _signed_picture(axes[1], summed, limit, "$\\Sigma_k\\ a_k^c A^k$" + f"\n{_size(summed)}")
-    _signed_picture(axes[2], cam, limit, f"ReLU, eq. (2)\n{_size(cam)}")
+    signed = _signed_picture(axes[1], summed, limit, "$\\Sigma_k\\ a_k^c A^k$" + f"\n{times(*summed.shape)}")
+    _signed_picture(axes[2], cam, limit, f"ReLU, eq. (2)\n{times(*cam.shape)}")
     fig.colorbar(signed, ax=axes[1:3].tolist(), shrink=0.8)
     heat = upsample(cam[None], tuple(image.shape[-2:]))[0]
-    title = f"upsampled, eq. (3)\n{_size(heat)}"
+    title = f"upsampled, eq. (3)\n{times(*heat.shape)}"
     over = plots.heat_over(axes[3], shown, heat.cpu().numpy(), config.mu, title)
     plots.heat_bar(fig, over, axes[3:].tolist(), config.mu)
     _say_if_drawn(fig, config.dataset)
     return fig
-
-
-def _size(value: Tensor) -> str:
-    return "×".join(map(str, value.shape))
 
 
 def _signed_picture(ax: Axes, values: Tensor, limit: float, title: str):

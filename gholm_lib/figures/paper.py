@@ -20,9 +20,10 @@ from torch import Tensor
 from gholm_lib import masking, plots
 from gholm_lib.config import Config
 from gholm_lib.datasets import Sample, load_image
+from gholm_lib.figures import _array, _say_if_drawn, times
 from gholm_lib.gradcam import channel_weights, class_map, upsample
 from gholm_lib.model import GHOLMNet
-from gholm_lib.transforms import to_input, to_picture
+from gholm_lib.transforms import to_input
 
 PLAIN, SHARED, LOSS = "#eeeeee", "#cfe3f2", "#fdf0c8"  # fills that stay light in grey print
 
@@ -62,10 +63,6 @@ def follow(net: GHOLMNet, sample: Sample, theta: float = 1.5) -> Path:
         raw=out.raw_logits[0].cpu(),
         cropped=out.crop_logits[0].cpu(),
     )
-
-
-def _array(image: Tensor, config: Config) -> np.ndarray:
-    return to_picture(image, config).permute(1, 2, 0).cpu().numpy()
 
 
 # ---------------------------------------------------------------------- drawing boxes and arrows
@@ -118,16 +115,17 @@ def _heat_card(ax: Axes, path: Path, corner: tuple[float, float], side: float, c
 def whole_network(path: Path, config: Config) -> Figure:
     """Figure 2: one backbone, three branches, four losses; the pictures are one image's own."""
     fig, ax = _canvas(13.6, 7.4)
-    _card(ax, path.picture, (0.1, 3.7), 2.2, f"image X\n{_shape(path.picture)}")
+    x0, y0, x1, y1 = path.box
+    _card(ax, path.picture, (0.1, 3.7), 2.2, f"image X\n{times(3, *path.heat.shape)}")
     _node(ax, (3.5, 4.8), (1.5, 1.5), "ConvNeXt", SHARED)
     _node(ax, (5.7, 4.8), (1.5, 0.9), f"logits y\n({len(path.raw)})")
     _arrow(ax, (2.3, 4.8), (2.75, 4.8))
     _arrow(ax, (4.25, 4.8), (4.95, 4.8))
-    ax.text(4.35, 5.65, f"A: {_shape(path.features)}", fontsize=14, ha="left")
-    _heat_card(ax, path, (3.6, 0.75), 2.2, f"heat, eq. (1)-(3)\n{_shape(path.heat)}")
+    ax.text(4.35, 5.65, f"A: {times(*path.features.shape)}", fontsize=14, ha="left")
+    _heat_card(ax, path, (3.6, 0.75), 2.2, f"heat, eq. (1)-(3)\n{times(*path.heat.shape)}")
     _arrow(ax, (5.5, 4.35), (5.1, 2.98), ls="--")
     ax.text(5.1, 3.62, "gradient of $y^c$", fontsize=14, ha="right", va="center")
-    _card(ax, path.crop, (7.9, 3.15), 2.05, f"Crop, from {_box_size(path.box)}")
+    _card(ax, path.crop, (7.9, 3.15), 2.05, f"Crop, from {times(y1 - y0, x1 - x0)}")
     _card(ax, path.erased, (7.9, 0.45), 2.05, "Drop (training only)")
     _arrow(ax, (5.85, 2.3), (7.85, 3.9), color=plots.COLOURS["crop"])
     ax.text(
@@ -143,19 +141,6 @@ def whole_network(path: Path, config: Config) -> Figure:
     ax.text(6.8, 7.15, f"{total}        test: Raw + Crop", fontsize=15, ha="center", va="center")
     _say_if_drawn(fig, config.dataset)
     return fig
-
-
-def _shape(values: Tensor | np.ndarray) -> str:
-    """ "3×112×112": channels first, as the network has it."""
-    shape = tuple(values.shape)
-    if isinstance(values, np.ndarray) and len(shape) == 3:  # a picture for display
-        shape = (shape[2], *shape[:2])
-    return "×".join(map(str, shape))
-
-
-def _box_size(box: Sequence[int]) -> str:
-    x0, y0, x1, y1 = box
-    return f"{y1 - y0}×{x1 - x0}"
 
 
 def _losses(ax: Axes) -> None:
@@ -329,8 +314,3 @@ def verdict(logits: Tensor, label: int, classes: Sequence[str], width: int = 15)
 def mistake(said: str, truth: str, width: int = 12) -> str:
     """What is said of an image, and what it is, wrapped."""
     return "\n".join(textwrap.fill(text, width) for text in (f"✗ {said}", f"is {truth}"))
-
-
-def _say_if_drawn(fig: Figure, dataset: str, name: str = "") -> None:
-    if dataset.startswith("mini_"):
-        fig.supxlabel(f"{name or dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")

@@ -20,6 +20,7 @@ from gholm_lib import plots, training
 from gholm_lib.bench import OURS, STAGES, TRAINING
 from gholm_lib.config import Config
 from gholm_lib.evaluation import Predictions
+from gholm_lib.figures import _say_if_drawn
 from gholm_lib.records import Record
 
 _TERMS = {
@@ -130,14 +131,8 @@ def total_made_of(record: Record) -> Figure:
     ax.set(xlabel="epoch", ylabel="loss (training)", title="What the total loss is made of (eq. 10, 12)")
     ax.set_xticks(epochs)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    _say_if_drawn(fig, record)
+    _say_if_drawn(fig, record.config["dataset"])
     return fig
-
-
-def _say_if_drawn(fig: Figure, record: Record) -> None:
-    dataset = record.config["dataset"]
-    if dataset.startswith("mini_"):
-        fig.supxlabel(f"{dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")
 
 
 # ---------------------------------------------------------------------- time of a step
@@ -230,7 +225,7 @@ def predictions_picture(record: Record, classes: Sequence[str]) -> Figure:
     ax.set(title="answer (columns) to each class (rows)")
     if with_crop:
         _agreement_bars(axes[0, 1], agreement(found))
-    _say_if_drawn(fig, record)
+    _say_if_drawn(fig, record.config["dataset"])
     return fig
 
 

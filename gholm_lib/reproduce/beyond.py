@@ -137,8 +137,7 @@ def cost_table(preset: str, shelf: Shelf) -> Table:
         f"Wall time of training with its tests, as recorded, {total:.1f} hours in all. Several runs shared one "
         "machine, and some were stopped for a while and went on: the median tells more than the sum."
     )
-    empty = [dict.fromkeys(_cost_row(("",) * 5, [])) | {"data": NOT_RUN}]
-    return Table("cost", "What the recorded runs took", rows or empty, [note, *_drawn(preset)])
+    return Table("cost", "What the recorded runs took", rows or [{"data": NOT_RUN}], [note, *_drawn(preset)])
 
 
 def _cost_row(kind: tuple, records: Sequence[Record]) -> dict[str, Any]:
@@ -149,9 +148,9 @@ def _cost_row(kind: tuple, records: Sequence[Record]) -> dict[str, Any]:
         "branches": branches,
         "epochs": epochs,
         "runs": len(records),
-        "minutes a run, median": round(float(np.median(minutes)), 1) if minutes else None,
-        "least": round(min(minutes), 1) if minutes else None,
-        "most": round(max(minutes), 1) if minutes else None,
+        "minutes a run, median": round(float(np.median(minutes)), 1),
+        "least": round(min(minutes), 1),
+        "most": round(max(minutes), 1),
         "device": device,
         "threads": threads,
     }

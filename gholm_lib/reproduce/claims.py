@@ -76,14 +76,16 @@ def _best_mu(preset: str, shelf: Shelf) -> Found:
     return verdict, "; ".join(_points(f"μ = {mu:g}", r.change) for mu, r in rows.items())
 
 
-def _share_change(
-    preset: str, shelf: Shelf, first: str, second: str, row: str = grid.OURS
-) -> Difference | None:
-    """Mean of one share of ``parts.npz`` minus another, in points, on the first data set."""
-    found = shelf.part_row(grid.config_for(preset, "cub", row))
-    if not found:
-        return None
-    return value_difference(*(100 * np.stack([f[k] for f in found]) for k in (first, second)))
+def _shares(preset: str, shelf: Shelf, name: str) -> np.ndarray | None:
+    """One share of ``parts.npz`` of the full method on the first data set, in percent, (S, N)."""
+    found = shelf.part_row(grid.config_for(preset, "cub"))
+    return np.stack([100 * f[name] for f in found]) if found else None
+
+
+def _share_change(preset: str, shelf: Shelf, first: str, second: str) -> Difference | None:
+    """Mean of one share minus another, in points."""
+    values = [_shares(preset, shelf, name) for name in (first, second)]
+    return None if values[0] is None else value_difference(*values)
 
 
 def _small_mu_large_crop(preset: str, shelf: Shelf) -> Found:
@@ -109,14 +111,13 @@ def _by_construction(verdict: str) -> str:
 
 def _small_mu_misses(preset: str, shelf: Shelf) -> Found:
     """Located: what the box holds of the deciding parts beyond what it holds when moved at random."""
-    found = shelf.part_row(grid.config_for(preset, "cub"))
-    (low, middle), delta = _ends()[0], None
-    if found:
-        located = [
-            np.stack([100 * (f[f"kept_{mu:g}"].astype(float) - f[f"kept_moved_{mu:g}"]) for f in found])
-            for mu in (low, middle)
-        ]
-        delta = value_difference(*located)
+    low, middle = _ends()[0]
+    names = [f"{k}_{mu:g}" for mu in (low, middle) for k in ("kept", "kept_moved")]
+    values = [_shares(preset, shelf, name) for name in names]
+    delta = None
+    if values[0] is not None:
+        at_low, moved_low, at_middle, moved_middle = values
+        delta = value_difference(at_low - moved_low, at_middle - moved_middle)
     name = f"share of the deciding parts beyond the box moved at random, {low:g} against {middle:g}"
     return verdicts.of_difference(delta, -1), _points(name, delta)
 
@@ -155,10 +156,11 @@ def _numbers(preset: str, shelf: Shelf) -> Found:
         return verdicts.NOT_RUN, "needs the real data sets: `gholm reproduce --all --preset paper`"
     rows = {grid.COMPARED[n]: compared_rows(n, preset, shelf)[grid.OURS] for n in grid.COMPARED}
     found = {d: verdicts.of_number(r.interval, r.paper) for d, r in rows.items()}
-    alike = set(found.values()) == {verdicts.COMPATIBLE}
-    verdict = verdicts.NOT_RUN if verdicts.NOT_RUN in found.values() else verdicts.REPRODUCED
     evidence = "; ".join(f"{paper.NAMES[d]}: {v}" for d, v in found.items())
-    return (verdict if alike or verdict == verdicts.NOT_RUN else verdicts.CONTRADICTED), evidence
+    if verdicts.NOT_RUN in found.values():
+        return verdicts.NOT_RUN, evidence
+    inside = set(found.values()) == {verdicts.COMPATIBLE}
+    return verdicts.REPRODUCED if inside else verdicts.CONTRADICTED, evidence
 
 
 def _crop_finds(preset: str, shelf: Shelf) -> Found:

@@ -18,7 +18,7 @@ from gholm_lib import figures, plots
 from gholm_lib.backbone import create_backbone
 from gholm_lib.config import Config
 from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
-from gholm_lib.experiments import kept_network, trained_network, weights_digest
+from gholm_lib.experiments import kept_network, kept_weights, trained_network, weights_digest
 from gholm_lib.figures import contrast
 from gholm_lib.figures import paper as drawings
 from gholm_lib.model import GHOLMNet
@@ -49,10 +49,9 @@ def _network(config: Config, options: RunOptions) -> GHOLMNet:
     return kept_network(config, options) or trained_network(config, options)[0]
 
 
-def network_at_hand(config: Config, options: RunOptions) -> GHOLMNet | None:
-    """The trained network of a config if there is one, kept or in the runs folder; never trains."""
-    finished = (Path(options.runs) / config.run_id / RECORD).exists()
-    return kept_network(config, options) or (trained_network(config, options)[0] if finished else None)
+def _is_at_hand(config: Config, options: RunOptions) -> bool:
+    """Whether a trained network is there, kept or in the runs folder, so that none need be trained."""
+    return kept_weights(config).exists() or (Path(options.runs) / config.run_id / RECORD).exists()
 
 
 def some_images(data: FineGrainedData, count: int, seed: int) -> list[Sample]:
@@ -187,10 +186,10 @@ def _branch_sheet(preset: str, options: RunOptions, seed: int, pick, alt: str) -
     columns, nets, samples = [], [], []
     for dataset in grid.DATASETS[preset]:
         config = grid.config_for(preset, dataset)
-        net = network_at_hand(config, options)
-        if net is None:
+        if not _is_at_hand(config, options):
             columns.append((config.dataset, "", None))
             continue
+        net = _network(config, options)
         nets.append(net)
         for sample, caption, path in pick(net, load_dataset(config.dataset, options.data_root)):
             samples.append(sample)
@@ -234,10 +233,9 @@ def differing_figures(preset: str, options: RunOptions, numbers: Sequence[int] =
     """
     folder, found = plots.figures_folder(), []
     for number in numbers:
+        drawable = all(_is_at_hand(j.config, options) for j in grid.figure_jobs(number, preset))
         for ending, draw in _FIGURES[number].items():
             path = folder / f"{_name(number, ending, preset)}.png"
-            jobs = grid.figure_jobs(number, preset)
-            drawable = all(network_at_hand(j.config, options) for j in jobs)
             if not (drawable and path.exists()) or drawn_from(path) != draw(preset, options).about:
                 found.append(path)
     return found

@@ -22,9 +22,8 @@ from gholm_lib.transforms import to_input
 from gholm_lib.widgets.common import Panel, dropdown, slider
 
 DPI = 110  # full screen on a projector
-PREDICTED = (
-    -1
-)  # instead of a class. Not None: with it among the values, a Dropdown starts empty under some hash seeds
+# Instead of a class. Not None: with it among the values, a Dropdown starts empty under some hash seeds.
+PREDICTED = -1
 LARGEST_UPLOAD_MB = 9  # Jupyter's server drops messages of 10 MiB and more, and the connection with them
 _STYLE = """<style>
 .gholm-explorer .widget-label, .gholm-explorer .widget-readout, .gholm-explorer select, .gholm-explorer input,

@@ -17,7 +17,7 @@ from gholm_lib.reproduce.grid import Job
 from gholm_lib.reproduce.run import ASSUMED_RATES, Estimate, duration, flops, make_runs, passes, plan
 from gholm_lib.reproduce.shelf import Shelf
 from gholm_lib.training import RunOptions
-from tests.reproduce.noise import noise_in_cubs_layout
+from tests.noise import noise_in_cubs_layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
