@@ -27,9 +27,9 @@ help:
 	@echo 'The environment goes to .venv, made once with $(PYTHON) (another: make test PYTHON=python3.12).'
 
 reproduce: env
-	$(PY) -m gholm_lib data get mini
-	$(PY) -m gholm_lib notebooks run
-	$(PY) -m gholm_lib reproduce --all --from-records
+	$(PY) -m gholm_kit data get mini
+	$(PY) -m gholm_kit notebooks run
+	$(PY) -m gholm_kit reproduce --all --from-records
 	@echo
 	@echo 'Figures and tables:  figures/'
 	@echo 'Executed notebooks:  build/notebooks/  (open the .html files in a browser)'
@@ -39,16 +39,16 @@ reproduce: env
 # the tests of pages and slides take what they showed.
 test: export GHOLM_MODE = quick
 test: lint
-	$(PY) -m gholm_lib data get mini
+	$(PY) -m gholm_kit data get mini
 	$(PY) -m pytest --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) $(NOTEBOOKS) tests
 
 html: env
-	$(PY) -m gholm_lib data get mini
-	$(PY) -m gholm_lib notebooks html
+	$(PY) -m gholm_kit data get mini
+	$(PY) -m gholm_kit notebooks html
 
 slides: env
-	$(PY) -m gholm_lib data get mini
-	$(PY) -m gholm_lib notebooks slides
+	$(PY) -m gholm_kit data get mini
+	$(PY) -m gholm_kit notebooks slides
 
 lint: env
 	$(PY) -m ruff check .

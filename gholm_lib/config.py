@@ -12,9 +12,11 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from gholm_lib.paths import runs_folder
 
 # Fields that joined after the first kept runs; see Config.digest.
 _ADDED_LATER = ("checkpointing",)
@@ -181,6 +183,22 @@ class Config:
     def run_id(self) -> str:
         """Folder name of the run."""
         return f"{self.dataset}-{self.branches.replace('+', '_')}-{self.digest}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and on what a run is made; none of it changes the result."""
+
+    data_root: Path | None = None
+    """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
+    runs: Path = field(default_factory=runs_folder)
+    """Folder that gets one folder a run (default: $GHOLM_RUNS, else runs/ of the project)."""
+    device: str = "auto"
+    """"auto" (a GPU when there is one), "cpu" or "cuda"."""
+    workers: int = 4
+    """Processes that read images, for sets too large to be kept in memory."""
+    quiet: bool = False
+    """No progress bars."""
 
 
 # Section 4.2 of the paper, to the letter. Where it is silent the defaults above stand, and say so.

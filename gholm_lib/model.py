@@ -89,10 +89,12 @@ class GHOLMNet(nn.Module):
         **backbone_kwargs: Any,
     ) -> None:
         super().__init__()
-        self.config = config or Config()
         if isinstance(pretrained, bool):
             own = "packaged" if backbone == Config.backbone else "timm"
             pretrained = own if pretrained else "none"
+        options = tuple(f"{name}={value!r}" for name, value in backbone_kwargs.items())
+        config = config or Config(backbone_options=options)
+        self.config = config.replace(backbone=backbone, weights=str(pretrained))
         self.backbone = create_backbone(backbone, num_classes, pretrained, **backbone_kwargs)
         self.projection = self._projection() if self.config.sup and self.config.z == "projection" else None
         if self.config.cam_layer != "features":
@@ -150,6 +152,10 @@ class GHOLMNet(nn.Module):
         """Features (B, C, h, w) → logits (B, K)."""
         return self.backbone.forward_head(features)
 
+    def classify(self, images: Tensor) -> Tensor:
+        """One pass through backbone and head, without any heatmap: (B, 3, H, W) → logits (B, K)."""
+        return self.head(self.backbone.forward_features(self._format(images)))
+
     @torch.no_grad()
     def attend(self, images: Tensor) -> Output:
         """Test time: Raw, heatmap of the predicted class, and Crop; whatever branches were trained.
@@ -160,8 +166,7 @@ class GHOLMNet(nn.Module):
         out = Output(raw_logits=self.head(features))
         cam, check = self._cam(features, tap, out.raw_logits, None)
         out.attention = self._attend(images, cam, check, drop=False)
-        crops = masking.crop(images, out.crop_boxes, images.shape[-1])
-        out.crop_logits = self.head(self.backbone.forward_features(self._format(crops)))
+        out.crop_logits = self.classify(masking.crop(images, out.crop_boxes, images.shape[-1]))
         return out
 
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,13 +208,24 @@ class GHOLMNet(nn.Module):
         packed = torch.cat([mask.flatten(1), finite[:, None]], 1).cpu()
         check(packed[:, -1])
         mask = packed[:, :-1].view(mask.shape)
-        boxes = masking.largest_component_boxes(mask, int(cfg.connectivity))
+        attention.crop_boxes = self._boxes(mask).to(images.device, non_blocking=True)
         # NumPy stops at the first pixel of a mask, PyTorch does not.
-        fallback = torch.from_numpy(~mask.numpy().any((1, 2)))
-        boxes = masking.adjust_boxes(boxes, size, cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
-        attention.crop_boxes = boxes.to(images.device, non_blocking=True)
-        attention.fallback = fallback
+        attention.fallback = torch.from_numpy(~mask.numpy().any((1, 2)))
         return attention
+
+    def boxes(self, heat: Tensor, mu: float | None = None) -> Tensor:
+        """The boxes of eq. (5), by the config's readings of what the paper leaves open.
+
+        heat  (B, H, W)
+        mu    threshold in heat means; None takes the config's
+        returns (B, 4) int64 x0, y0, x1, y1 on the heat's device
+        """
+        return self._boxes(masking.threshold(heat, self.config.mu if mu is None else mu))
+
+    def _boxes(self, mask: Tensor) -> Tensor:
+        cfg, size = self.config, tuple(mask.shape[1:])
+        boxes = masking.largest_component_boxes(mask, int(cfg.connectivity))
+        return masking.adjust_boxes(boxes, size, cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
 
     def _theta(self, images: Tensor) -> Tensor:
         """theta of eq. (6) ~ U(theta_low, theta_high): (B,).
@@ -289,7 +305,7 @@ def _checkpoint(backbone: nn.Module, frozen: bool) -> None:
     try:
         backbone.set_grad_checkpointing(True)
     except (AttributeError, AssertionError) as error:
-        raise ConfigError(f"timm's {name} knows no checkpointing; switch it off") from error
+        raise ConfigError(f"timm's {name} does not support checkpointing; switch it off") from error
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -9,23 +9,16 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-import timm
-import torch
-import torchvision
 
 from gholm_lib.config import Config, config_from_dict
 from gholm_lib.datasets import FineGrainedData, Sample
-from gholm_lib.evaluation import Predictions
+from gholm_lib.predictions import Predictions
 
 RECORD, PREDICTIONS = "record.json", "predictions.npz"
 
@@ -101,6 +94,11 @@ def load_record(folder: str | Path) -> Record:
     return record
 
 
+def load_records(folder: str | Path) -> list[Record]:
+    """Every record below a folder, in the order of the folders' names."""
+    return [load_record(path.parent) for path in sorted(Path(folder).rglob(RECORD))]
+
+
 def write_whole(path: Path, write) -> None:
     """Write through a temporary file, so that ``path`` is never half a file, even after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -130,48 +128,3 @@ def describe_data(
 def ids_digest(samples: Sequence[Sample]) -> str:
     """SHA-256 of the images' ids in their order: whether two runs were tested on the same images."""
     return hashlib.sha256("\n".join(s.image_id for s in samples).encode()).hexdigest()
-
-
-def describe_environment(device: torch.device, processes: int) -> dict[str, Any]:
-    """Versions and machine."""
-    from gholm_lib import __version__
-
-    on_gpu = device.type == "cuda"
-    return {
-        "gholm_lib": __version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "timm": timm.__version__,
-        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
-        "threads": torch.get_num_threads(),
-        "processes": processes,
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def peak_memory(device: torch.device) -> int:
-    """Most bytes in use so far: on the GPU since its last reset, or of this process since it began."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
-
-def _commit() -> str | None:
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,46 +26,17 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gholm_lib.config import Config
+from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
-from gholm_lib.evaluation import Predictions, predict_all
+from gholm_lib.environment import describe_environment, peak_memory
+from gholm_lib.evaluation import predict_all
 from gholm_lib.gradcam import NonFiniteError
+from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
-from gholm_lib.records import (
-    RECORD,
-    Record,
-    describe_data,
-    describe_environment,
-    load_record,
-    peak_memory,
-    write_whole,
-)
-from gholm_lib.transforms import Batches, ImageView, loader
+from gholm_lib.predictions import Predictions
+from gholm_lib.records import RECORD, Record, describe_data, load_record, write_whole
 
 CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
-
-
-def runs_folder() -> Path:
-    """$GHOLM_RUNS, else runs/ of the checkout this package lies in, else runs/ where the command is given."""
-    checkout = Path(__file__).parents[1]
-    at_home = checkout if (checkout / "pyproject.toml").is_file() else Path()
-    return Path(os.environ.get("GHOLM_RUNS") or at_home / "runs")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where and on what a run is made; none of it changes the result."""
-
-    data_root: Path | None = None
-    """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
-    runs: Path = field(default_factory=runs_folder)
-    """Folder that gets one folder a run (default: $GHOLM_RUNS, else runs/ of the project)."""
-    device: str = "auto"
-    """"auto" (a GPU when there is one), "cpu" or "cuda"."""
-    workers: int = 4
-    """Processes that read images, for sets too large to be kept in memory."""
-    quiet: bool = False
-    """No progress bars."""
 
 
 @dataclass

@@ -16,7 +16,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from nbmake.nb_result import NotebookError, NotebookResult
     from nbmake.nb_run import NotebookRun
 
-    from gholm_lib.notebooks import code_digest, keep_copy, project_root, swallowed_errors
+    from gholm_kit.pages.execute import code_digest, keep_copy, swallowed_errors
+    from gholm_lib.paths import project_root
 
     plain = NotebookRun.execute
 
@@ -63,10 +64,10 @@ def small_study():
     """
     import torch
 
+    from gholm_kit.teaching.deciding_parts import Study
     from gholm_lib.config import Config
     from gholm_lib.datasets import Sample
     from gholm_lib.model import GHOLMNet
-    from gholm_lib.part_truth import Study
 
     torch.manual_seed(0)
     config = Config(weights="none", image_size=32, resize=36)

@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 
 from gholm_lib import training
-from gholm_lib.config import Config
+from gholm_lib.config import Config, RunOptions
 from gholm_lib.records import Record
-from gholm_lib.training import RunOptions, train
+from gholm_lib.training import train
 
 CONFIG = Config(
     dataset="cub",

@@ -189,7 +189,7 @@ def test_make_alone_lists_the_targets():
 @needs_make
 def test_make_runs_the_documented_steps():
     reproduce = make(ROOT, "-n", "reproduce").stdout
-    assert reproduce.index("gholm_lib data get mini") < reproduce.index("gholm_lib notebooks run")
+    assert reproduce.index("gholm_kit data get mini") < reproduce.index("gholm_kit notebooks run")
     steps = ["ruff check .", "ruff format --check .", "data get mini", "pytest --nbmake"]
     test = make(ROOT, "-n", "test").stdout
     assert [test.index(step) for step in steps] == sorted(test.index(step) for step in steps)

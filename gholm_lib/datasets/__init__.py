@@ -1,35 +1,25 @@
 """The data: readers for four real sets and four drawn ones, their check and their download."""
 
-from .base import CorruptImageError, DataError, FineGrainedData, ImageDataset, Sample, load_image
-from .check import CheckReport, check_dataset, list_datasets
-from .cub import PartPoints, cub_parts
-from .registry import DATASETS, Archive, DatasetInfo, data_root, dataset_info, load_dataset
+from gholm_lib.datasets.check import CheckReport, check_dataset, list_datasets
+from gholm_lib.datasets.cub import PartPoints, cub_parts
+from gholm_lib.datasets.images import CorruptImageError, load_image
+from gholm_lib.datasets.lists import DataError, FineGrainedData, Sample
+from gholm_lib.datasets.registry import DATASETS, ArchiveFile, DatasetInfo, dataset_info, load_dataset
 
 __all__ = [
     "DATASETS",
-    "Archive",
+    "ArchiveFile",
     "CheckReport",
     "CorruptImageError",
     "DataError",
     "DatasetInfo",
     "FineGrainedData",
-    "ImageDataset",
     "PartPoints",
     "Sample",
     "check_dataset",
     "cub_parts",
-    "data_root",
     "dataset_info",
-    "get_dataset",
     "list_datasets",
     "load_dataset",
     "load_image",
 ]
-
-
-def get_dataset(name, root=None, progress=True):
-    """Draw or download a data set: see `gholm_lib.datasets.download.get_dataset`."""
-    # Imported here: pooch and requests are needed for nothing else.
-    from .download import get_dataset as get
-
-    return get(name, root, progress)

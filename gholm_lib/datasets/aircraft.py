@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import base
-from .base import Box, DataError, FineGrainedData, Sample
+from gholm_lib.datasets import lists
+from gholm_lib.datasets.lists import Box, DataError, FineGrainedData, Sample
 
 REQUIRED = (
     "data/variants.txt",
@@ -29,19 +29,19 @@ OPTIONAL = ("data/images_box.txt",)
 
 def read_aircraft(folder: Path, name: str = "aircraft") -> FineGrainedData:
     """Read the lists in `folder`/data; raises `DataError` where they or images are incomplete."""
-    base.require_files(folder, REQUIRED)
+    lists.require_files(folder, REQUIRED)
     classes = _read_variants(folder / "data/variants.txt")
     boxes = _read_boxes(folder / "data/images_box.txt")
     train, test = (
         _read_split(folder, f"data/images_variant_{split}.txt", classes, boxes)
         for split in ("trainval", "test")
     )
-    return base.finish(name, folder, classes, train, test)
+    return lists.finish(name, folder, classes, train, test)
 
 
 def _read_variants(path: Path) -> dict[str, int]:
     classes: dict[str, int] = {}
-    for where, (variant,) in base.read_rows(path, "variant"):
+    for where, (variant,) in lists.read_rows(path, "variant"):
         if variant in classes:
             raise DataError(f"{where}: the variant '{variant}' is listed twice.")
         classes[variant] = len(classes)
@@ -52,9 +52,9 @@ def _read_boxes(path: Path) -> dict[str, Box] | None:
     if not path.exists():
         return None
     boxes = {}
-    for key, (where, rest) in base.read_table(path, "id xmin ymin xmax ymax").items():
-        x0, y0, x1, y1 = base.parse_ints(where, rest, "'id xmin ymin xmax ymax'")
-        boxes[key] = base.checked_box(where, x0 - 1, y0 - 1, x1, y1)
+    for key, (where, rest) in lists.read_table(path, "id xmin ymin xmax ymax").items():
+        x0, y0, x1, y1 = lists.parse_ints(where, rest, "'id xmin ymin xmax ymax'")
+        boxes[key] = lists.checked_box(where, x0 - 1, y0 - 1, x1, y1)
     return boxes
 
 
@@ -62,12 +62,12 @@ def _read_split(
     folder: Path, relative: str, classes: dict[str, int], boxes: dict[str, Box] | None
 ) -> list[Sample]:
     samples = []
-    for key, (where, (variant,)) in base.read_table(folder / relative, "id variant").items():
+    for key, (where, (variant,)) in lists.read_table(folder / relative, "id variant").items():
         if variant not in classes:
             raise DataError(f"{where}: the variant '{variant}' is not in data/variants.txt.")
         if boxes is not None and key not in boxes:
             raise DataError(f"{where}: image '{key}' has no line in data/images_box.txt.")
-        image_id = base.safe_id(where, "data/images", f"{key}.jpg")
+        image_id = lists.safe_id(where, "data/images", f"{key}.jpg")
         box = None if boxes is None else boxes[key]
         samples.append(Sample(folder / image_id, classes[variant], image_id, box))
     return samples

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import base
-from .base import DataError, FineGrainedData, Sample
+from gholm_lib.datasets import lists
+from gholm_lib.datasets.lists import DataError, FineGrainedData, Sample
 
 REQUIRED = (
     "devkit/cars_meta.mat",
@@ -29,26 +29,26 @@ FIELDS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")
 
 def read_cars(folder: Path, name: str = "cars") -> FineGrainedData:
     """Read the lists in `folder`; raises `DataError` where they or the images are incomplete."""
-    base.require_files(folder, REQUIRED)
-    (names,) = base.load_mat(folder / "devkit/cars_meta.mat", ["class_names"])
+    lists.require_files(folder, REQUIRED)
+    (names,) = lists.load_mat(folder / "devkit/cars_meta.mat", ["class_names"])
     classes = [str(class_name) for class_name in names]
     train = _read_split(folder, "devkit/cars_train_annos.mat", "cars_train", len(classes))
     test = _read_split(folder, "cars_test_annos_withlabels.mat", "cars_test", len(classes))
-    return base.finish(name, folder, classes, train, test)
+    return lists.finish(name, folder, classes, train, test)
 
 
 def _read_split(folder: Path, mat: str, images: str, classes: int) -> list[Sample]:
     path = folder / mat
-    (annotations,) = base.load_mat(path, ["annotations"])
+    (annotations,) = lists.load_mat(path, ["annotations"])
     _require_fields(path, annotations.dtype.names or ())
     samples = []
     for index, row in enumerate(annotations[list(FIELDS)].tolist(), start=1):
         where = f"{path}, annotation {index}"
         *numbers, image = row
-        x0, y0, x1, y1, number = base.parse_ints(where, numbers, "four corners and a class")
-        image_id = base.safe_id(where, images, str(image))
-        label = base.class_index(where, number, classes)
-        box = base.checked_box(where, x0 - 1, y0 - 1, x1, y1)
+        x0, y0, x1, y1, number = lists.parse_ints(where, numbers, "four corners and a class")
+        image_id = lists.safe_id(where, images, str(image))
+        label = lists.class_index(where, number, classes)
+        box = lists.checked_box(where, x0 - 1, y0 - 1, x1, y1)
         samples.append(Sample(folder / image_id, label, image_id, box))
     return samples
 

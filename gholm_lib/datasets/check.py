@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
-from .base import DataError, FineGrainedData, load_image
-from .registry import DATASETS, DatasetInfo, data_root, dataset_info
+from gholm_lib.datasets.images import load_image
+from gholm_lib.datasets.lists import DataError, FineGrainedData
+from gholm_lib.datasets.registry import DATASETS, DatasetInfo, dataset_info
+from gholm_lib.paths import data_root
 
 _COLUMNS = ("classes", "training images", "test images")
 
@@ -102,6 +102,8 @@ def _check_files(info: DatasetInfo, folder: Path) -> tuple[list[str], list[str],
 
 def _check_images(data: FineGrainedData, progress: bool) -> tuple[list[str], list[str]]:
     paths = [sample.path for sample in (*data.train, *data.test)]
+    from tqdm.auto import tqdm  # here: it loads ipywidgets, which listing data sets does not need
+
     with ThreadPoolExecutor() as pool:
         results: Iterable[str] = pool.map(_image_problem, paths)
         bar = tqdm(results, total=len(paths), desc=f"open {data.name}", unit="img", disable=not progress)
@@ -125,6 +127,7 @@ def list_datasets(root: str | Path | None = None) -> str:
 
     Counts of sets that are there are those found on disk; of others, those of Table 1.
     """
+
     folder = data_root(root)
     header = ("name", "title", "state", "classes", "train", "test", "how to get it")
     rows = [header, *(_row(info, folder) for info in DATASETS.values())]

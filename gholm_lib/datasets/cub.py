@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from gholm_lib.datasets import lists
+from gholm_lib.datasets.lists import Box, DataError, FineGrainedData, Sample
 
-from . import base
-from .base import Box, DataError, FineGrainedData, Sample
+if TYPE_CHECKING:
+    import numpy as np
 
 REQUIRED = (
     "classes.txt",
@@ -46,7 +48,7 @@ class PartPoints:
 
 def read_cub(folder: Path, name: str = "cub") -> FineGrainedData:
     """Read the lists in `folder`; raises `DataError` where they or the images are incomplete."""
-    base.require_files(folder, REQUIRED)
+    lists.require_files(folder, REQUIRED)
     classes = _read_classes(folder / "classes.txt")
     images = _read_images(folder)
     labels = _read_column(folder, "image_class_labels.txt", images, "a class number")
@@ -55,30 +57,32 @@ def read_cub(folder: Path, name: str = "cub") -> FineGrainedData:
     sides: tuple[list[Sample], list[Sample]] = ([], [])  # test, train
     for key, image_id in images.items():
         where, number = labels[key]
-        label = base.class_index(where, number, len(classes))
+        label = lists.class_index(where, number, len(classes))
         side = _side(*split[key])
         sides[side].append(Sample(folder / image_id, label, image_id, boxes.get(key)))
-    return base.finish(name, folder, classes, train=sides[1], test=sides[0])
+    return lists.finish(name, folder, classes, train=sides[1], test=sides[0])
 
 
 def cub_parts(root: str | Path) -> PartPoints:
     """Part points of the data set in `root` (`FineGrainedData.root`); `DataError` without them."""
+    import numpy as np  # here: listing data sets does not need it
+
     folder = Path(root)
-    base.require_files(folder, ("images.txt", "parts/parts.txt", "parts/part_locs.txt"))
+    lists.require_files(folder, ("images.txt", "parts/parts.txt", "parts/part_locs.txt"))
     images = _read_images(folder)
-    names = base.read_table(folder / "parts/parts.txt", "id name")
+    names = lists.read_table(folder / "parts/parts.txt", "id name")
     columns = {key: column for column, key in enumerate(names)}
     points = {image_id: np.zeros((len(names), 3)) for image_id in images.values()}
     path = folder / "parts/part_locs.txt"
-    for where, (key, part, *rest) in base.read_rows(path, "image_id part_id x y visible"):
+    for where, (key, part, *rest) in lists.read_rows(path, "image_id part_id x y visible"):
         if key not in images or part not in columns:
             raise DataError(f"{where}: image '{key}' or part '{part}' is in no list.")
-        points[images[key]][columns[part]] = base.parse_floats(where, rest, "'x y visible'")
+        points[images[key]][columns[part]] = lists.parse_floats(where, rest, "'x y visible'")
     return PartPoints(tuple(rest[0] for _, rest in names.values()), points)
 
 
 def _read_classes(path: Path) -> list[str]:
-    table = base.read_table(path, "id name")
+    table = lists.read_table(path, "id name")
     for expected, (key, (where, _)) in enumerate(table.items(), start=1):
         if key != str(expected):
             raise DataError(f"{where}: expected class id {expected}, found '{key}'.")
@@ -92,14 +96,14 @@ def _readable(folder_name: str) -> str:
 
 
 def _read_images(folder: Path) -> dict[str, str]:
-    table = base.read_table(folder / "images.txt", "id path")
-    return {key: base.safe_id(where, "images", rest[0]) for key, (where, rest) in table.items()}
+    table = lists.read_table(folder / "images.txt", "id path")
+    return {key: lists.safe_id(where, "images", rest[0]) for key, (where, rest) in table.items()}
 
 
 def _read_column(folder: Path, name: str, images: dict[str, str], what: str) -> dict[str, tuple[str, int]]:
-    table = base.read_table(folder / name, "id value")
-    base.require_same_ids(folder / "images.txt", images, folder / name, table)
-    return {k: (where, base.parse_ints(where, rest, what)[0]) for k, (where, rest) in table.items()}
+    table = lists.read_table(folder / name, "id value")
+    lists.require_same_ids(folder / "images.txt", images, folder / name, table)
+    return {k: (where, lists.parse_ints(where, rest, what)[0]) for k, (where, rest) in table.items()}
 
 
 def _side(where: str, value: int) -> int:
@@ -112,10 +116,10 @@ def _read_boxes(folder: Path, images: dict[str, str]) -> dict[str, Box]:
     path = folder / "bounding_boxes.txt"
     if not path.exists():
         return {}
-    table = base.read_table(path, "id x y width height")
-    base.require_same_ids(folder / "images.txt", images, path, table)
+    table = lists.read_table(path, "id x y width height")
+    lists.require_same_ids(folder / "images.txt", images, path, table)
     boxes = {}
     for key, (where, rest) in table.items():
-        x, y, width, height = base.parse_floats(where, rest, "'id x y width height'")
-        boxes[key] = base.checked_box(where, x, y, x + width, y + height)
+        x, y, width, height = lists.parse_floats(where, rest, "'id x y width height'")
+        boxes[key] = lists.checked_box(where, x, y, x + width, y + height)
     return boxes

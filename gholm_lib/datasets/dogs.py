@@ -13,8 +13,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from . import base
-from .base import Box, DataError, FineGrainedData, Sample
+from gholm_lib.datasets import lists
+from gholm_lib.datasets.lists import Box, DataError, FineGrainedData, Sample
 
 REQUIRED = ("train_list.mat", "test_list.mat", "Images")
 OPTIONAL = ("Annotation",)
@@ -23,16 +23,16 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 def read_dogs(folder: Path, name: str = "dogs") -> FineGrainedData:
     """Read the lists in `folder`; raises `DataError` where they or the images are incomplete."""
-    base.require_files(folder, REQUIRED)
-    lists = [_read_list(folder / mat) for mat in ("train_list.mat", "test_list.mat")]
-    breeds = _breeds([row for rows in lists for row in rows])
-    train, test = ([_sample(folder, *row, len(breeds)) for row in rows] for rows in lists)
-    return base.finish(name, folder, [_readable(breed) for breed in breeds], train, test)
+    lists.require_files(folder, REQUIRED)
+    splits = [_read_list(folder / mat) for mat in ("train_list.mat", "test_list.mat")]
+    breeds = _breeds([row for rows in splits for row in rows])
+    train, test = ([_sample(folder, *row, len(breeds)) for row in rows] for rows in splits)
+    return lists.finish(name, folder, [_readable(breed) for breed in breeds], train, test)
 
 
 def _read_list(path: Path) -> list[tuple[str, str, int]]:
     """Rows of (where, file, class number from 1)."""
-    files, labels = base.load_mat(path, ["file_list", "labels"])
+    files, labels = lists.load_mat(path, ["file_list", "labels"])
     if len(files) != len(labels):
         raise DataError(f"{path}: {len(files)} files but {len(labels)} labels.")
     rows = []
@@ -40,7 +40,7 @@ def _read_list(path: Path) -> list[tuple[str, str, int]]:
         where = f"{path}, entry {index}"
         # MATLAB keeps numbers as doubles unless told otherwise: 1.0 is class 1.
         label = int(label) if isinstance(label, float) and label.is_integer() else label
-        rows.append((where, str(file), base.parse_ints(where, [str(label)], "a class number")[0]))
+        rows.append((where, str(file), lists.parse_ints(where, [str(label)], "a class number")[0]))
     return rows
 
 
@@ -77,8 +77,8 @@ def _readable(breed: str) -> str:
 
 
 def _sample(folder: Path, where: str, file: str, number: int, classes: int) -> Sample:
-    image_id = base.safe_id(where, "Images", file)
-    label = base.class_index(where, number, classes)
+    image_id = lists.safe_id(where, "Images", file)
+    label = lists.class_index(where, number, classes)
     annotation = folder / "Annotation" / PurePosixPath(file).with_suffix("")
     return Sample(folder / image_id, label, image_id, _read_box(annotation))
 
@@ -93,6 +93,6 @@ def _read_box(path: Path) -> Box | None:
     found = [[box.findtext(corner, "") for corner in CORNERS] for box in tree.iter("bndbox")]
     if not found:
         raise DataError(f"{path}: expected an object with a bndbox, found none.")
-    corners = [base.parse_ints(str(path), texts, "xmin ymin xmax ymax") for texts in found]
+    corners = [lists.parse_ints(str(path), texts, "xmin ymin xmax ymax") for texts in found]
     left, top, right, bottom = zip(*corners, strict=True)
-    return base.checked_box(str(path), min(left), min(top), max(right), max(bottom))
+    return lists.checked_box(str(path), min(left), min(top), max(right), max(bottom))

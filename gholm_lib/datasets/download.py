@@ -27,9 +27,10 @@ import requests
 import urllib3.exceptions
 from tqdm.auto import tqdm
 
-from .base import DataError
-from .check import compare_counts, try_read
-from .registry import Archive, DatasetInfo, data_root, dataset_info
+from gholm_lib.datasets.check import compare_counts, try_read
+from gholm_lib.datasets.lists import DataError
+from gholm_lib.datasets.registry import ArchiveFile, DatasetInfo, dataset_info
+from gholm_lib.paths import data_root
 
 _CHUNK = 1 << 16  # a dropped line costs at most this many bytes
 _TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
@@ -55,8 +56,8 @@ Next: `gholm data check cars`."""
 def get_dataset(name: str, root: str | Path | None = None, progress: bool = True) -> Path:
     """Bring a data set under `root` (default: `data_root()`) and return its folder.
 
-    Mini sets are drawn, real ones downloaded, checked, unpacked and counted; a set that is complete
-    is left alone. Raises `DataError` when that is impossible and says what to do.
+    It is downloaded, checked, unpacked and counted; a set that is complete is left alone. Raises
+    `DataError` when that is impossible and says what to do; a mini set is drawn, not downloaded.
     """
     info = dataset_info(name)
     return install(info, data_root(root), progress)
@@ -66,7 +67,9 @@ def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
     """`get_dataset` for a description that need not be registered."""
     folder = root / info.folder
     if info.is_mini:
-        return _draw(info, folder, progress)
+        raise DataError(
+            f"{info.title} is not downloaded, it is drawn: `{info.get_command}` of gholm_kit does it."
+        )
     problems = _problems(info, folder)
     if not problems:
         print(f"{info.title} is complete in {folder}: nothing to do.")
@@ -76,15 +79,6 @@ def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
         _refuse_leftovers(info, folder, problems)
         _download_and_unpack(info, root, progress)
         print(f"{info.title} is complete in {folder}.")
-    return folder
-
-
-def _draw(info: DatasetInfo, folder: Path, progress: bool) -> Path:
-    """Unlike `_problems`, drawing also knows whether part masks lack or another version drew the set."""
-    from gholm_lib.datasets.mini.write import draw_family
-
-    if not draw_family(info.name, folder, progress):
-        print(f"{info.title} is complete in {folder}: nothing to do.")
     return folder
 
 
@@ -165,12 +159,14 @@ def _size(path: Path) -> int:
 # --- download -------------------------------------------------------------------------------
 
 
-def part_path(folder: Path, archive: Archive) -> Path:
+def part_path(folder: Path, archive: ArchiveFile) -> Path:
     """Where the unfinished download is kept."""
     return folder / f"{archive.filename}.part"
 
 
-def download(archive: Archive, folder: Path, page: str, progress: bool = True, pause: float = 1.0) -> Path:
+def download(
+    archive: ArchiveFile, folder: Path, page: str, progress: bool = True, pause: float = 1.0
+) -> Path:
     """Fetch one archive into `folder` with resume, retries and checksum; return its path.
 
     `page` is where a message sends the reader when the server refuses; `pause` is the wait in
@@ -201,7 +197,7 @@ class ResumingDownloader:
 
     def __init__(
         self,
-        archive: Archive,
+        archive: ArchiveFile,
         folder: Path,
         page: str,
         progress: bool = True,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import aircraft, cars, cub, dogs
-from .base import DataError, FineGrainedData
-
-PROJECT = Path(__file__).resolve().parents[2]
+from gholm_lib.datasets import aircraft, cars, cub, dogs
+from gholm_lib.datasets.lists import DataError, FineGrainedData
+from gholm_lib.paths import data_root
 
 
 @dataclass(frozen=True)
-class Archive:
+class ArchiveFile:
     """One file to download.
 
     `checksum` is `"md5:..."` or `"sha256:..."`, or None where nobody publishes one; `source` says
@@ -50,7 +48,7 @@ class DatasetInfo:
     terms: str
     download: str
     expected: tuple[int, int, int] | None = None
-    archives: tuple[Archive, ...] = ()
+    archives: tuple[ArchiveFile, ...] = ()
     inner: str = ""
 
     @property
@@ -89,7 +87,7 @@ _REAL = (
         download="1.1 GB from CaltechDATA, MD5 published by the owner",
         expected=(200, 5994, 5794),
         archives=(
-            Archive(
+            ArchiveFile(
                 "https://data.caltech.edu/records/65de6-vp158/files",
                 "CUB_200_2011.tgz",
                 "md5:97eceeb196236b17998738112f37df78",
@@ -111,7 +109,7 @@ _REAL = (
         download="2.75 GB from the Visual Geometry Group, Oxford, MD5 published by the owner",
         expected=(100, 6667, 3333),
         archives=(
-            Archive(
+            ArchiveFile(
                 "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives",
                 "fgvc-aircraft-2013b.tar.gz",
                 "md5:d4acdd33327262359767eeaa97a4f732",
@@ -145,21 +143,21 @@ _REAL = (
         download="0.8 GB from Stanford in three archives, SHA-256 kept by TensorFlow Datasets",
         expected=(120, 12000, 8580),
         archives=(
-            Archive(
+            ArchiveFile(
                 _DOGS_URL,
                 "lists.tar",
                 "sha256:34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
                 _TFDS,
                 481_280,
             ),
-            Archive(
+            ArchiveFile(
                 _DOGS_URL,
                 "annotation.tar",
                 "sha256:662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd",
                 _TFDS,
                 21_852_160,
             ),
-            Archive(
+            ArchiveFile(
                 _DOGS_URL,
                 "images.tar",
                 "sha256:a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58",
@@ -181,7 +179,7 @@ def _mini(real: DatasetInfo, family: str) -> DatasetInfo:
         reader=real.reader,
         required=real.required,
         optional=real.optional,
-        page="drawn by this kit (gholm_lib/datasets/mini)",
+        page="drawn by this kit (gholm_kit/drawn)",
         terms="MIT, as the kit itself; teaching data.",
         download="nothing to download, drawn on your machine in seconds",
     )
@@ -190,18 +188,6 @@ def _mini(real: DatasetInfo, family: str) -> DatasetInfo:
 _FAMILIES = ("birds", "aircraft", "cars", "dogs")
 
 DATASETS: dict[str, DatasetInfo] = {info.name: info for info in (*_REAL, *map(_mini, _REAL, _FAMILIES))}
-
-
-def data_root(explicit: str | Path | None = None) -> Path:
-    """The folder that holds the data sets: `explicit`, else `$GHOLM_DATA`, else `data/`.
-
-    `data/` is the project's own when the kit runs from a checkout, else that of the working folder.
-    """
-    chosen = explicit or os.environ.get("GHOLM_DATA")
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    home = PROJECT if (PROJECT / "pyproject.toml").is_file() else Path.cwd()
-    return home / "data"
 
 
 def dataset_info(name: str) -> DatasetInfo:

@@ -10,7 +10,8 @@ from urllib.parse import unquote
 import nbformat
 from PIL import Image
 
-from gholm_lib.notebooks import project_root, up_to_date, with_outputs
+from gholm_kit.pages.execute import up_to_date, with_outputs
+from gholm_lib.paths import project_root
 
 v4 = nbformat.v4
 ROOT = Path(__file__).resolve().parents[2]

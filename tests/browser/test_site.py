@@ -2,7 +2,7 @@
 
 import pytest
 
-from gholm_lib.publish.site import Site
+from gholm_kit.pages.site import Site
 from tests.browser.pages import (
     NOTEBOOKS,
     ROOT,

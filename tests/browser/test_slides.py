@@ -2,7 +2,7 @@
 
 import pytest
 
-from gholm_lib.publish.deck import Decks
+from gholm_kit.pages.deck import Decks
 from tests.browser.pages import NOTEBOOKS, ROOT, as_kept, small_project, write_pages
 
 pytestmark = pytest.mark.browser

@@ -1,0 +1,1 @@
+"""What surrounds gholm_lib: drawn data, teaching, reproduction, speed, pages and the command ``gholm``."""

@@ -1,0 +1,152 @@
+"""The command ``gholm COMMAND``: each command is a thin face of the packages; ``gholm COMMAND --help`` lists its
+options. What a command needs is imported when it runs, so that help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from gholm_lib import __main__ as lib
+from gholm_lib.paths import data_root
+
+_USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells more)
+
+  doctor                 versions, device, data found, and what to do next
+  data list              the data sets and whether they are here
+  data check NAME        what is missing, by exact path   [--images opens every image]
+  data get NAME          download a set, or draw the mini sets: gholm data get mini
+  train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
+  evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
+  reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
+  results [FOLDER]       table of your own finished runs (default: runs/)
+  bench                  what the method costs against the plain network [--suite cpu|gpu] [--scale] [--loader]
+  pretrain               make the mini backbone's starting weights
+  notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
+  notebooks html         the chapters as web pages that need no network   [--out FOLDER]
+  notebooks slides       the chapters as slides that need no network      [--out FOLDER]
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    return lib.run(COMMANDS, _USAGE, argv)
+
+
+def _data(args: list[str]) -> int:
+    command = lib.data_command(args)
+    if not isinstance(command, lib.Get):
+        return lib.show_data(command)
+    from gholm_kit.drawn.write import draw_all, draw_family
+    from gholm_lib.datasets.download import get_dataset
+    from gholm_lib.datasets.registry import DATASETS
+
+    root = data_root(command.data_root)
+    if command.name == "mini":
+        folders = draw_all(root)
+        print(f"The mini sets are in {root}: {', '.join(f.name for f in folders)}.")
+    elif command.name not in DATASETS:
+        raise ValueError(f"no data set {command.name!r}; there are mini, {', '.join(DATASETS)}")
+    elif DATASETS[command.name].is_mini:
+        folder = root / DATASETS[command.name].folder
+        drawn = draw_family(command.name, folder)
+        print(f"{command.name} is {'drawn' if drawn else 'complete'} in {folder}.")
+    else:
+        get_dataset(command.name, root)
+    return 0
+
+
+def _reproduce(args: list[str]) -> int:
+    from gholm_kit.reproduction.cli import Request, reproduce
+
+    request = tyro.cli(
+        Request,
+        args=args,
+        prog="gholm reproduce",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    status = reproduce(request)
+    if status == 0:
+        lib.leave_group()
+    return status
+
+
+def _results(args: list[str]) -> None:
+    def results(folder: tyro.conf.Positional[Path | None] = None) -> None:
+        """Markdown table of any finished runs below a folder.
+
+        Args:
+            folder: Folder of runs (default: $GHOLM_RUNS, else runs/).
+        """
+        from gholm_kit.table import results_table
+        from gholm_lib.paths import runs_folder
+        from gholm_lib.records import load_records
+
+        folder = folder or runs_folder()
+        records = load_records(folder)
+        print(results_table(records).markdown() if records else f"no finished run below {folder}")
+
+    tyro.cli(results, args=args, prog="gholm results")
+
+
+def _bench(args: list[str]) -> None:
+    from gholm_kit.speed.cases import bench
+
+    tyro.cli(bench, args=args, prog="gholm bench")
+
+
+def _pretrain(args: list[str]) -> None:
+    from gholm_kit.drawn.pretrain import pretrain
+
+    tyro.cli(pretrain, args=args, prog="gholm pretrain", config=(tyro.conf.OmitArgPrefixes,))
+
+
+def _notebooks(args: list[str]) -> int:
+    kind, rest = (args[0], args[1:]) if args[:1] in (["run"], ["html"], ["slides"]) else ("run", args)
+
+    def notebooks(notebooks: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path | None = None) -> bool:
+        """run: execute notebooks. html, slides: web pages, or a deck of each, that open without a network; a
+        notebook runs first if its executed copy in build/notebooks is out of date.
+
+        Args:
+            notebooks: Notebooks (none: all of them).
+            out: Folder to write to (default: build/notebooks, build/html or build/slides).
+        """
+        from gholm_kit.pages.execute import publish, run_notebooks
+
+        if kind == "run":
+            return all(result.ok for result in run_notebooks(list(notebooks) or None, out))
+        return not publish(kind, list(notebooks) or None, out)
+
+    return 0 if tyro.cli(notebooks, args=rest, prog=f"gholm notebooks {kind}") else 1
+
+
+def _doctor(args: list[str]) -> None:
+    def doctor(data_root: Path | None = None) -> None:
+        """Versions, device, data found, and what to do next.
+
+        Args:
+            data_root: Folder of the data sets (default: $GHOLM_DATA, else data/).
+        """
+        from gholm_kit.doctor import diagnose
+
+        print(diagnose(data_root))
+
+    tyro.cli(doctor, args=args, prog="gholm doctor")
+
+
+COMMANDS: lib.Commands = {
+    **lib.COMMANDS,
+    "doctor": _doctor,
+    "data": _data,
+    "reproduce": _reproduce,
+    "results": _results,
+    "bench": _bench,
+    "pretrain": _pretrain,
+    "notebooks": _notebooks,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

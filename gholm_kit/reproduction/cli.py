@@ -1,0 +1,153 @@
+"""``gholm reproduce``: the runs that are lacking, then the tables and figures they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from gholm_kit.reproduction import jobs
+from gholm_kit.reproduction.archive import Archive
+from gholm_kit.reproduction.estimate import plan
+from gholm_kit.reproduction.make import is_main_process, make_runs
+from gholm_kit.reproduction.outputs import (
+    differing_files,
+    differing_run,
+    ledger_tables,
+    tables_folder,
+    write_all,
+)
+from gholm_kit.reproduction.paper_figures import differing_figures, write_figure
+from gholm_kit.reproduction.paper_tables import paper_table
+from gholm_kit.reproduction.part_shares import measure_parts
+from gholm_kit.table import Table
+from gholm_lib.config import RunOptions
+from gholm_lib.paths import records_folder
+
+
+@dataclass(frozen=True)
+class Request:
+    """Make the runs behind the paper's tables and figures and the ledger of its open questions, then make these.
+
+    Runs that several need are made once; recorded ones are skipped. Stopped at any moment, the same command goes on.
+    """
+
+    table: tuple[int, ...] = ()
+    """Tables of the paper, 1 to 9."""
+    figure: tuple[int, ...] = ()
+    """Figures of the paper, 1 to 6."""
+    ledger: bool = False
+    """What the paper leaves open: each reading measured."""
+    all: bool = False
+    """All tables, figures and the ledger."""
+    preset: Literal["mini", "paper"] = "mini"
+    """"paper": section 4.2 on the four real sets; "mini": the same on the four drawn families."""
+    seeds: int = 3
+    """Seeds 0 to seeds - 1 of each run."""
+    dry_run: bool = False
+    """Say which runs are lacking, with hours, disk and memory, and start none."""
+    check: bool = False
+    """Start no long run and write nothing: fail if a table is not what the records give, if a figure says that it
+    was drawn from other settings, weights or images, or if a run of seconds, made again, gives another result."""
+    from_records: bool = False
+    """Make tables and figures from the records that there are; start no run."""
+    records: Path | None = None
+    """Folder of the records (default: data/records/PRESET)."""
+    shard: str = "1/1"
+    """i/n: make the i-th of n shares of the runs, so that n processes share the work."""
+    threads: int | None = None
+    """CPU threads of this process (default: PyTorch's choice)."""
+    options: RunOptions = field(default_factory=RunOptions)
+
+
+def wanted(request: Request) -> list[jobs.Job]:
+    """The jobs behind a request."""
+    if request.all:
+        return jobs.all_jobs(request.preset, request.seeds)
+    preset, chosen = request.preset, []
+    for table in request.table:
+        chosen += jobs.table_jobs(_known(table, jobs.TABLES, "table"), preset)
+    seeded = jobs.with_seeds(chosen, request.seeds)
+    for figure in request.figure:
+        seeded += jobs.figure_jobs(_known(figure, jobs.FIGURES, "figure"), preset)
+    if request.ledger:
+        seeded += jobs.with_seeds(jobs.ledger_jobs(preset), request.seeds)
+    return list(dict.fromkeys(seeded))
+
+
+def _known(number: int, numbers: tuple[int, ...], what: str) -> int:
+    if number not in numbers:
+        raise ValueError(f"the paper has no {what} {number}; there are {numbers[0]} to {numbers[-1]}")
+    return number
+
+
+def _share(text: str) -> tuple[int, int]:
+    try:
+        part, parts = map(int, text.split("/"))
+    except ValueError:
+        raise ValueError(f"shard must be i/n, for example 1/2, got {text!r}") from None
+    return part, parts
+
+
+def reproduce(request: Request) -> int:
+    """Do what was asked; returns the exit status."""
+    if not (request.table or request.figure or request.ledger or request.all or request.check):
+        raise ValueError(
+            "say what: --table 2, --figure 6, --ledger or --all (--dry-run tells what it would take)"
+        )
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    records = request.records or records_folder() / request.preset
+    part, parts = _share(request.shard)
+    own = jobs.shard(wanted(request), part, parts)
+    if request.dry_run:
+        print(plan(own, records, request.options))
+        return 0
+    if request.check:
+        return _check(request, records)
+    if not request.from_records:
+        make_runs(own, records, request.options)
+    if not is_main_process():
+        return 0
+    configs = {job.config for job in own}
+    rows = jobs.with_seeds(jobs.part_jobs(request.preset), request.seeds)
+    measure_parts([r for r in rows if parts == 1 or r.config in configs], records, request.options)
+    if parts > 1:
+        print(
+            "this share is done; when all are, the same command with --from-records makes tables and figures"
+        )
+        return 0
+    for figure in jobs.FIGURES if request.all else request.figure:
+        written = ", ".join(map(str, write_figure(figure, request.preset, request.options)))
+        print(f"figure {figure}: {written}")
+    if request.all:
+        written = write_all(request.preset, records, request.options.data_root)
+        print(f"written: {len(written)} files in {tables_folder(request.preset)} and the README's tables")
+        return 0
+    for table in _chosen(request, Archive.read(records)):
+        table.write(tables_folder(request.preset))
+        print(table.markdown())
+    return 0
+
+
+def _chosen(request: Request, archive: Archive) -> list[Table]:
+    preset, root = request.preset, request.options.data_root
+    tables = [paper_table(n, preset, archive, root) for n in request.table]
+    return tables + (ledger_tables(preset, archive) if request.ledger else [])
+
+
+def _check(request: Request, records: Path) -> int:
+    differing = differing_files(request.preset, records, request.options.data_root)
+    problems = [f"{p} is not what the records give; `gholm reproduce --all` writes it" for p in differing]
+    problems += [
+        f"{p} was drawn from other settings, weights or images; `gholm reproduce --all` draws it"
+        for p in differing_figures(request.preset, request.options)
+    ]
+    problems += differing_run(request.preset, records, request.options)
+    print(
+        "\n".join(problems)
+        or "every table and figure is what records and networks give, and a short run gives what is recorded"
+    )
+    return 1 if problems else 0

@@ -1,0 +1,99 @@
+"""Make the runs that are not recorded yet; say before and between them how much is left.
+
+A finished run leaves its record (``record.json`` and ``predictions.npz``, no weights) in the records folder. A run
+whose loss stops being finite leaves ``failure.json`` there: that is a result too. Killed at any moment, the same
+command goes on: recorded runs are skipped and the one that was cut goes on from its last epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gholm_kit.reproduction.archive import FAILURE, Archive
+from gholm_kit.reproduction.estimate import Estimate
+from gholm_kit.reproduction.jobs import Job
+from gholm_lib.config import RunOptions
+from gholm_lib.datasets import load_dataset
+from gholm_lib.gradcam import NonFiniteError
+from gholm_lib.records import Record, write_whole
+from gholm_lib.runs import evaluate_run
+from gholm_lib.training import is_main_process, train
+
+
+def make_runs(
+    jobs: Sequence[Job], records: Path, options: RunOptions, say: Callable[[str], None] = print
+) -> None:
+    """Make the jobs that are not recorded, in order, with a line of progress after each.
+
+    raises DataError, before anything starts, when a data set is not there.
+    """
+    if not is_main_process():  # of several processes over each run
+        say = _nothing
+    archive = Archive.read(records)
+    todo = [j for j in jobs if j not in archive]
+    for dataset in dict.fromkeys(j.config.dataset for j in todo):
+        load_dataset(dataset, options.data_root)
+    estimate = Estimate.of(archive, options)
+    say(f"{len(jobs)} runs and tests, {len(jobs) - len(todo)} recorded already; {estimate.left(todo)}")
+    for done, job in enumerate(todo, 1):
+        start = time.perf_counter()
+        result = make(job, records, options)
+        if isinstance(result, Record):
+            estimate.learn(job, result)
+            outcome = f"{result.accuracy:.1f} %"
+        else:
+            outcome = f"loss not finite in epoch {result['epoch']}"
+        say(
+            f"[{done}/{len(todo)}] {job.name}: {outcome}, {time.perf_counter() - start:.0f} s; "
+            f"{estimate.left(todo[done:])}"
+        )
+
+
+def _nothing(line: str) -> None:
+    """Say nothing."""
+
+
+def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any]:
+    """Train (or go on training, or test) and record one job; returns its record, or the note of its failure."""
+    try:
+        record = train(job.config, options)
+        if job.tested_mu is not None:
+            record = _tested(job, options)
+    except NonFiniteError as error:
+        failure = _failure(job, error, options)
+        # Whichever process meets it writes, for the others may not have; and then all must end, as they wait for it.
+        (records / job.name).mkdir(parents=True, exist_ok=True)
+        text = json.dumps(failure, indent=1).encode()
+        write_whole(records / job.name / FAILURE, lambda f: f.write(text))
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise
+        return failure
+    if is_main_process():
+        record.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
+    return record
+
+
+def _tested(job: Job, options: RunOptions) -> Record:
+    """The record of a trained network that is tested with another mu."""
+    record = evaluate_run(Path(options.runs) / job.config.run_id, options, job.tested_mu)
+    record.config = job.config.to_dict()  # as trained
+    record.tested_mu = job.tested_mu
+    return record
+
+
+def _failure(job: Job, error: NonFiniteError, options: RunOptions) -> dict[str, Any]:
+    """Settings, message and, where the training loop noted them, epoch, step and loss terms."""
+    note = {"epoch": None, "step": None}
+    path = Path(options.runs) / job.config.run_id / FAILURE
+    if path.exists():
+        note |= json.loads(path.read_text())
+    # JSON has no NaN and no infinity.
+    terms = {k: str(v) if not math.isfinite(v) else v for k, v in note.pop("terms", {}).items()}
+    about = {"config": job.config.to_dict(), "tested_mu": job.tested_mu}
+    return {**about, **note, "terms": terms, "message": str(error).split(" The state")[0]}

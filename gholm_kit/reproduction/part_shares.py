@@ -1,0 +1,67 @@
+"""Beyond the paper: does the crop keep, and the erasure take, what decides the class?
+
+Only a drawn set knows. ``parts.npz``, beside a run's record, holds one number for each test image: shares of the
+deciding map (``deciding_parts.deciding_map``) in the crop's box and under the erased region, and, as the yardstick of
+chance, under the same shape moved to a random place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gholm_kit.drawn import load_truth
+from gholm_kit.reproduction.archive import PARTS
+from gholm_kit.reproduction.jobs import MUS, Job
+from gholm_kit.teaching.deciding_parts import Study, box_masks, heat_of, moved, share, study_images
+from gholm_lib import masking
+from gholm_lib.config import RunOptions
+from gholm_lib.datasets import load_dataset
+from gholm_lib.model import GHOLMNet
+from gholm_lib.records import RECORD, write_whole
+from gholm_lib.runs import load_network
+
+THETAS = (1.0, 1.5, 2.0)
+
+
+def part_shares(net: GHOLMNet, study: Study) -> dict[str, np.ndarray]:
+    """For N images, (N,) float16 each: at each mu of Table 4, area, kept and kept_moved of the box; at some theta of
+    eq. (6), erased (area), removed and removed_moved."""
+    heat, size = heat_of(net, study.images), study.images.shape[-1]
+    found = {}
+    for mu in MUS:
+        inside = box_masks(net.boxes(heat, mu), size)
+        found[f"area_{mu:g}"] = inside.float().mean((1, 2))
+        found[f"kept_{mu:g}"] = share(study.deciding, inside)
+        found[f"kept_moved_{mu:g}"] = share(study.deciding, moved(inside))
+    for theta in THETAS:
+        mask = masking.threshold(heat, theta)
+        found[f"erased_{theta:g}"] = mask.float().mean((1, 2))
+        found[f"removed_{theta:g}"] = share(study.deciding, mask)
+        found[f"removed_moved_{theta:g}"] = share(study.deciding, moved(mask))
+    return {k: v.numpy().astype(np.float16) for k, v in found.items()}  # three digits are enough
+
+
+@torch.no_grad()
+def measure_parts(jobs: Sequence[Job], records: Path, options: RunOptions) -> int:
+    """Write ``parts.npz`` for the recorded drawn runs that lack it and whose network is at hand; how many."""
+    studies: dict[str, Study] = {}
+    todo = [j for j in jobs if _lacks_parts(j, records, options)]
+    for job in todo:
+        config = job.config
+        if config.dataset not in studies:
+            data = load_dataset(config.dataset, options.data_root)
+            truth = load_truth(data.root)
+            studies[config.dataset] = study_images(data, config, truth, count=len(data.test))
+        shares = part_shares(load_network(Path(options.runs) / config.run_id), studies[config.dataset])
+        write_whole(records / job.name / PARTS, lambda f, s=shares: np.savez_compressed(f, **s))
+    return len(todo)
+
+
+def _lacks_parts(job: Job, records: Path, options: RunOptions) -> bool:
+    trained = (Path(options.runs) / job.config.run_id / "model.safetensors").exists()
+    folder = records / job.name
+    return trained and (folder / RECORD).exists() and not (folder / PARTS).exists()

@@ -1,0 +1,420 @@
+"""What the method costs: a training step and an evaluation, stage by stage, against the floor and against peers.
+
+``gholm bench`` prints the tables. The *floor* of a training step is what its three branches cost on the plain timm
+backbone: B raw images, then Crop and Drop as 2B images, forward, backward and the optimiser's step. The floor of an
+evaluation is two forward passes. All that the method adds to that is overhead.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import platform
+import random
+import statistics
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import accumulate
+from pathlib import Path
+from unittest import mock
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gholm_kit.speed import peers
+from gholm_lib import masking, model
+from gholm_lib.config import Config
+from gholm_lib.datasets import Sample
+from gholm_lib.environment import describe_environment
+from gholm_lib.loading import Batches, ImageView, loader
+from gholm_lib.model import GHOLMNet
+
+STAGES = (
+    "raw forward",
+    "heatmap",
+    "threshold and boxes",
+    "crop",
+    "erase",
+    "second forward",
+    "losses",
+    "backward",
+    "optimiser",
+    "rest",
+)
+TRAINING, EVALUATION = "training step", "evaluation"
+OURS, FLOOR, PEER = "this kit", "floor", "peer"
+
+
+def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each task, the tasks taking turns so that a slow moment hits all alike.
+
+    Each is run once before, unmeasured. The order is drawn anew for each round: a task that always followed the same
+    other one would always meet the caches and the memory that that one leaves.
+    """
+    order, shuffle = list(tasks), random.Random(0).shuffle
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for task in tasks.values():
+        task()
+    for _ in range(repeats):
+        shuffle(order)
+        for name in order:
+            start = _now()
+            tasks[name]()
+            times[name].append(_now() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _now() -> float:
+    """Seconds; a GPU has then done all that it was told to do."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def stages(
+    config: Config | None = None, num_classes: int = 100, device: str = "cpu", repeats: int = 9
+) -> pd.DataFrame:
+    """A row for each stage of a training step and of an evaluation, in the order in which they run.
+
+    config   backbone, image_size, batch_size, branches, precision; a default Config when None. Its weights are used
+             where they are packaged, else random ones: time does not depend on them. Images are noise.
+    returns  columns "pass" ("training step" or "evaluation"), "stage", "milliseconds", "share of step" (of the whole
+             pass; the stages sum to 1) and "ratio to floor" (milliseconds over those of the whole floor). After the
+             stages of each pass come the rows "whole" and "floor".
+    """
+    return measure(config, num_classes, device, repeats, with_peer=False).stages
+
+
+@dataclass
+class Measurement:
+    """stages: see :func:`stages`. ways: time, ratio to floor and memory of the kit, the floor and the peer."""
+
+    stages: pd.DataFrame
+    ways: pd.DataFrame
+    about: dict[str, object]
+
+
+def measure(
+    config: Config | None = None,
+    num_classes: int = 100,
+    device: str = "cpu",
+    repeats: int = 9,
+    with_peer: bool = True,
+) -> Measurement:
+    """Time all ways of a pass in one interleaved run, then their memory.
+
+    "peak MiB" is on top of weights and optimiser.
+
+    with_peer  also the way of :mod:`gholm_kit.speed.peers`; where its memory does not suffice, its row is empty
+    """
+    config = config or Config()
+    case = Case(config, num_classes, device)
+    watch = {TRAINING: _Watch(case, case.net), EVALUATION: _Watch(case, case.tested)}
+    tasks: dict[tuple[str, str], Callable[[], object]] = {
+        (TRAINING, OURS): case.step,
+        (TRAINING, FLOOR): case.floor_step,
+        (EVALUATION, OURS): case.evaluate,
+        (EVALUATION, FLOOR): case.floor_evaluate,
+    }
+    peer = {(TRAINING, PEER): case.peer_step, (EVALUATION, PEER): case.peer_evaluate} if with_peer else {}
+    tasks |= {name: task for name, task in peer.items() if _fits(task)}
+    watched = {
+        (TRAINING, "stages"): lambda: watch[TRAINING].run(case.step),
+        (EVALUATION, "stages"): lambda: watch[EVALUATION].run(case.evaluate),
+    }
+    seconds = {}
+    # Apart: an evaluation would pay for the memory that a training step leaves.
+    for which in (TRAINING, EVALUATION):
+        seconds |= interleaved({n: t for n, t in (tasks | watched).items() if n[0] == which}, repeats)
+    peaks = {}
+    for name, task in tasks.items():
+        case.forget()
+        peaks[name] = peak_bytes(task, device)
+    parts = {name: w.medians() for name, w in watch.items()}
+    ways = _way_table([*tasks, *(name for name in peer if name not in tasks)], seconds, peaks)
+    return Measurement(_stage_table(parts, seconds), ways, about(config, num_classes, device))
+
+
+def _fits(task: Callable[[], object]) -> bool:
+    """Whether a GPU's memory suffices for ``task``."""
+    try:
+        task()
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return False
+    return True
+
+
+def _stage_table(parts: dict[str, dict[str, float]], seconds: dict) -> pd.DataFrame:
+    rows = []
+    for which, spans in parts.items():
+        whole, floor, total = seconds[which, OURS], seconds[which, FLOOR], sum(spans.values())
+        rows += [(which, stage, spans[stage], spans[stage] / total) for stage in STAGES if stage in spans]
+        rows += [(which, "whole", whole, 1.0), (which, "floor", floor, floor / whole)]
+    table = pd.DataFrame(rows, columns=["pass", "stage", "milliseconds", "share of step"])
+    floors = table["pass"].map({which: seconds[which, FLOOR] for which in parts})
+    table["ratio to floor"] = table["milliseconds"] / floors
+    table["milliseconds"] *= 1000
+    return table
+
+
+def _way_table(names: list[tuple[str, str]], seconds: dict, peaks: dict) -> pd.DataFrame:
+    rows = []
+    for which, way in names:
+        time_, peak = seconds.get((which, way), math.nan), peaks.get((which, way), math.nan)
+        rows.append((which, way, 1000 * time_, time_ / seconds[which, FLOOR], peak / 2**20))
+    return pd.DataFrame(rows, columns=["pass", "way", "milliseconds", "ratio to floor", "peak MiB"])
+
+
+class Case:
+    """One setting, with everything that the tasks of a measurement need. Each method is one task."""
+
+    def __init__(self, config: Config, num_classes: int, device: str) -> None:
+        self.config, self.device, self.num_classes = config, torch.device(device), num_classes
+        if self.device.type == "cuda":  # as in training
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.manual_seed(config.seed)
+        weights = "packaged" if config.backbone == Config.backbone else "none"
+        self.net = self._placed(GHOLMNet.from_config(config.replace(weights=weights), num_classes))
+        self.tested = copy.deepcopy(self.net).eval()  # another, as changing the mode takes time too
+        self.optimiser = self._sgd(self.net)
+        size = (config.batch_size, 3, config.image_size, config.image_size)
+        self.images = torch.randn(size, device=self.device)
+        self.labels = torch.randint(num_classes, size[:1], device=self.device)
+        # As in the network: what comes from Crop and Drop, in one batch.
+        self.extra = self.images.repeat(config.crop + config.drop, 1, 1, 1)
+        self.extra_labels = self.labels.repeat(config.crop + config.drop)
+
+    def _placed(self, net: nn.Module) -> nn.Module:
+        net = net.to(self.device)
+        return net.to(memory_format=torch.channels_last) if self.config.channels_last else net
+
+    def _sgd(self, net: nn.Module) -> torch.optim.Optimizer:
+        c = self.config
+        return torch.optim.SGD(net.parameters(), c.lr, c.momentum, weight_decay=c.weight_decay)
+
+    def _autocast(self):
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        kind = kinds.get(self.config.precision)
+        return torch.autocast(self.device.type, dtype=kind, enabled=kind is not None)
+
+    def learn(self, loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer) -> None:
+        with self._autocast():
+            value = loss()
+        optimiser.zero_grad(set_to_none=True)
+        self.clock("backward", value.backward)()
+        self.clock("optimiser", optimiser.step)()
+
+    clock = staticmethod(lambda stage, function: function)  # a _Watch puts its own here
+
+    def step(self) -> None:
+        """A training step of the network, as in :mod:`gholm_lib.training`."""
+        self.learn(lambda: self.net(self.images, self.labels).losses["total"], self.optimiser)
+
+    def floor_step(self) -> None:
+        """As many images through the plain backbone."""
+        backbone = self.net.backbone
+
+        def loss() -> Tensor:
+            value = F.cross_entropy(backbone(self._formatted(self.images)).float(), self.labels)
+            if len(self.extra):
+                logits = backbone(self._formatted(self.extra))
+                value = value + F.cross_entropy(logits.float(), self.extra_labels)
+            return value
+
+        self.learn(loss, self.optimiser)
+
+    def evaluate(self) -> None:
+        with torch.no_grad(), self._autocast():
+            self.tested.predict(self.images)
+
+    def floor_evaluate(self) -> None:
+        with torch.no_grad(), self._autocast():
+            for _ in range(2):
+                self.tested.backbone(self._formatted(self.images))
+
+    def _formatted(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
+
+    def peer_step(self) -> None:
+        with _full_float32():
+            peers.training_step(self.peer, self.peer_optimiser, self.images, self.labels, self.config)
+
+    def peer_evaluate(self) -> None:
+        with _full_float32():
+            peers.evaluate(self.peer_tested, self.images, self.config)
+
+    def forget(self) -> None:
+        """Drop the gradients of earlier tasks, so that memory is compared from one start."""
+        for name in {"net", "peer", "peer_tested"} & vars(self).keys():
+            getattr(self, name).zero_grad(set_to_none=True)
+
+    @cached_property
+    def peer(self) -> nn.Module:
+        """A network of its own, as memory format and precision are not the kit's."""
+        plain = self.config.replace(weights="none", checkpointing=False)
+        return GHOLMNet.from_config(plain, self.num_classes).backbone.to(self.device)
+
+    @cached_property
+    def peer_tested(self) -> nn.Module:
+        return copy.deepcopy(self.peer).eval()
+
+    @cached_property
+    def peer_optimiser(self) -> torch.optim.Optimizer:
+        return self._sgd(self.peer)
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """PyTorch's default on a GPU, where the kit allows TF32."""
+    kit = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = kit
+
+
+class _Watch:
+    """Clocks on the parts of a running network: seconds a stage, one dict for each run.
+
+    Outside a run the network is as it was; inside, a GPU is made to finish at each boundary.
+    """
+
+    def __init__(self, case: Case, net: GHOLMNet) -> None:
+        self.case, self.net, self.runs = case, net, []
+
+    def run(self, task: Callable[[], object]) -> None:
+        self.seconds, self.stack = defaultdict(float), ["rest"]
+        with self._clocks():
+            self.since = _now()
+            task()
+            self._charge()
+        self.runs.append(dict(self.seconds))
+
+    def medians(self) -> dict[str, float]:
+        """Without the first run, which warms up."""
+        runs = self.runs[1:]
+        return {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+
+    def _charge(self) -> None:
+        now = _now()
+        self.seconds[self.stack[-1]] += now - self.since
+        self.since = now
+
+    def clock(self, stage: str, function: Callable) -> Callable:
+        """``function``, its time charged to ``stage``: what it calls in turn counts as part of it, unless it is the
+        whole of the attention, from which the parts are taken out."""
+
+        def timed(*args, **kwargs):
+            if self.stack[-1] not in ("rest", "threshold and boxes"):
+                return function(*args, **kwargs)
+            self._charge()
+            self.stack.append(self._forward() if stage == "forward" else stage)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._charge()
+                self.stack.pop()
+
+        return timed
+
+    def _forward(self) -> str:
+        return "second forward" if "heatmap" in self.seconds else "raw forward"
+
+    @contextmanager
+    def _clocks(self) -> Iterator[None]:
+        net = self.net
+        places = [
+            (net.backbone, "forward_features", "forward"),
+            (net, "head", "forward"),
+            (net, "_cam", "heatmap"),
+            (model, "upsample", "heatmap"),
+            (net, "_attend", "threshold and boxes"),
+            (masking, "crop", "crop"),
+            (net, "_erase", "erase"),
+            (net, "_losses", "losses"),
+            (self.case, "clock", None),
+        ]
+        with ExitStack() as patches:
+            for owner, name, stage in places:
+                new = self.clock if stage is None else self.clock(stage, getattr(owner, name))
+                patches.enter_context(mock.patch.object(owner, name, new))
+            yield
+
+
+def peak_bytes(task: Callable[[], object], device: str) -> int:
+    """Most bytes in use at any moment of ``task``, over what is held before it."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        task()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler looks for a GPU, and complains without one
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as seen:
+        task()
+    changes = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = accumulate(e.nbytes() for e in sorted(changes, key=lambda e: e.start_ns()))
+    return max(held, default=0)
+
+
+def about(config: Config, num_classes: int, device: str) -> dict[str, object]:
+    """Setting, machine and versions: what a row of a result must say."""
+    environment = describe_environment(torch.device(device), 1)
+    keep = ("device", "threads", "torch", "timm", "python", "platform", "commit")
+    return {
+        "model": config.backbone,
+        "classes": num_classes,
+        "size": config.image_size,
+        "batch": config.batch_size,
+        "precision": config.precision,
+        "checkpointing": config.checkpointing,
+        **{k: environment[k] for k in keep},
+        "processor": processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def processor() -> str:
+    """The CPU's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def loader_rates(
+    config: Config, samples: Sequence[Sample], device: str = "cpu", workers: int = 2, repeats: int = 3
+) -> pd.DataFrame:
+    """Whether images come as fast as a training step takes them.
+
+    samples  training images, at least a batch
+    returns  columns "way" (kept in memory, from files, from files by workers, training step) and "images a second"
+    """
+    batches = Batches(len(samples), config.batch_size, config.seed)
+    kept, files = ImageView(samples, config, train=True), ImageView(samples, config, train=True)
+    kept.cache, files.cache = kept.cache or kept._load_all(), None
+    pin = torch.device(device).type == "cuda"
+    loaders = {
+        "kept in memory": loader(kept, batches, 0, pin),
+        "from files": loader(files, batches, 0, pin),
+        f"from files, {workers} workers": loader(files, batches, workers, pin),
+    }
+    count = len(batches) * config.batch_size
+    tasks = {way: partial(deque, images, maxlen=0) for way, images in loaders.items()}
+    rates = {way: count / s for way, s in interleaved(tasks, repeats).items()}
+    case = Case(config, len({s.label for s in samples}), device)
+    rates["training step"] = config.batch_size / interleaved({"step": case.step}, repeats)["step"]
+    return pd.DataFrame(list(rates.items()), columns=["way", "images a second"])

@@ -1,0 +1,1 @@
+"""What the chapters use: ground truth, tests of heatmaps, photographs; checks, figures and sliders a chapter."""

@@ -1,0 +1,186 @@
+"""Checks of chapter 09: a mu at which the crop loses a part, and features of which the map is zero everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from gholm_kit.teaching.checks.answers import NotYet
+from gholm_lib.gradcam import gradcam
+from gholm_lib.masking import largest_component_boxes, threshold
+
+MUS = [round(0.5 + 0.1 * k, 1) for k in range(46)]
+Losing = Callable[[Tensor, Tensor, Sequence[float]], float | None]
+
+
+def losing_mu(answer: Losing) -> str:
+    """``answer(heat, part, mus)`` → the first mu whose box (eq. 5) holds less than half of the part, else None.
+
+    heat (H, W), part (H, W) bool, mus ascending
+    """
+    cases = _cases()
+    found = [answer(heat, part, MUS) for heat, part in cases]
+    right = [_first(heat, part, _in_box) for heat, part in cases]
+    if all(f is None for f in found):
+        raise NotYet(
+            "your function gives None for every picture: return the first mu that loses, None only if none does"
+        )
+    if _same(found, right):
+        return f"Right. On the four test pictures: {', '.join(map(str, right))}."
+    for reason, kept in _WRONG.items():
+        if _same(found, [_first(heat, part, kept) for heat, part in cases]):
+            raise NotYet(reason)
+    if _same(found, [_last_that_keeps(heat, part) for heat, part in cases]):
+        raise NotYet("that is the last mu that still keeps the part; wanted is the first that loses it")
+    if _same(found, [_last_that_loses(heat, part) for heat, part in cases]):
+        raise NotYet(
+            "that is the last mu that loses the part; wanted is the first: return as soon as you find it"
+        )
+    k = next(k for k, pair in enumerate(zip(found, right, strict=True)) if not _same(*([v] for v in pair)))
+    if found[k] is not None and right[k] is None:
+        raise NotYet(
+            f"on test picture {k + 1} the part is never lost, so None is wanted; you have {found[k]}. "
+            "What is the box when nothing is above the threshold?"
+        )
+    raise NotYet(f"on test picture {k + 1} the first losing mu is {right[k]}, you have {found[k]}")
+
+
+def _same(found: Sequence[float | None], right: Sequence[float | None]) -> bool:
+    return all(
+        (f is None) == (r is None) and (f is None or math.isclose(float(f), r, abs_tol=1e-6))
+        for f, r in zip(found, right, strict=True)
+    )
+
+
+def blind(answer: Callable[[Tensor], Tensor]) -> str:
+    """``answer(weight)`` → features A (1, C, h, w), not all zero, of which the map is zero everywhere.
+
+    weight (K, C): the head is the mean over positions, then this matrix; no norm, no bias. c is the predicted class.
+    """
+    generator = torch.Generator().manual_seed(4)
+    for classes, channels in ((3, 5), (11, 112), (2, 6)):
+        weight = torch.randn(classes, channels, generator=generator)
+        features = _features(answer(weight.clone()), channels)
+        logits = features.mean((2, 3)) @ weight.T
+        cam = gradcam(lambda a, w=weight: a.mean((2, 3)) @ w.T, features)[0]
+        if cam.any():
+            c = int(logits.argmax())
+            hot = 100 * float((cam > 0).float().mean())
+            raise NotYet(
+                f"for a head of {classes} classes the map of the predicted class ({c}) is above 0 at {hot:.0f} % "
+                f"of the positions; its logit is {float(logits[0, c]):.2g}. There, w_c times the features "
+                "must give 0 or less; and which class is the predicted one depends on what you choose"
+            )
+    return "Right: the map is zero everywhere, and nothing is above mu times zero."
+
+
+def _features(found: object, channels: int) -> Tensor:
+    if found is None:
+        raise NotYet("your function returns nothing: end it with `return ...`")
+    if not isinstance(found, Tensor):
+        raise NotYet(f"a tensor is wanted, your function gives a {type(found).__name__}")
+    if found.ndim != 4 or tuple(found.shape[:2]) != (1, channels):
+        raise NotYet(f"A must be (1, {channels}, h, w) for this head; yours is {tuple(found.shape)}")
+    if not torch.isfinite(found).all():
+        raise NotYet("there are NaN or infinite numbers in A")
+    if not found.any():
+        raise NotYet(
+            "A is all zero, and so is its map; but that is no picture. Find features that are not zero"
+        )
+    return found.detach().float()
+
+
+# ---------------------------------------------------------------------- pictures, and ways to go wrong
+
+
+def _blob(x: float, y: float, width: float, shape: tuple[int, int] = (60, 80)) -> Tensor:
+    rows, columns = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
+    return torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * width**2))
+
+
+def _part(x0: int, y0: int, x1: int, y1: int, shape: tuple[int, int] = (60, 80)) -> Tensor:
+    part = torch.zeros(shape, dtype=torch.bool)
+    part[y0:y1, x0:x1] = True
+    return part
+
+
+def _cases() -> list[tuple[Tensor, Tensor]]:
+    """A part beside the peak; a part under the smaller of two blobs; a corner of the box; a part under the peak."""
+    two = _blob(22, 22, 8) + 0.9 * _blob(50, 36, 7)
+    return [
+        (_blob(40, 30, 12) + 0.05, _part(52, 26, 60, 34)),
+        (two, _part(46, 32, 54, 40)),
+        (_blob(30, 25, 14) + 0.02, _part(15, 10, 21, 16)),
+        (_blob(50, 20, 9) + 0.4, _part(47, 17, 54, 24)),
+    ]
+
+
+def _first(heat: Tensor, part: Tensor, kept: Callable[[Tensor, Tensor, float], bool]) -> float | None:
+    return next((mu for mu in MUS if not kept(heat, part, mu)), None)
+
+
+def _box_share(mask: Tensor, part: Tensor) -> float:
+    x0, y0, x1, y1 = largest_component_boxes(mask[None])[0].tolist()
+    return float(part[y0:y1, x0:x1].sum() / part.sum())
+
+
+def _in_box(heat: Tensor, part: Tensor, mu: float) -> bool:
+    return _box_share(threshold(heat[None], mu)[0], part) >= 0.5
+
+
+def _in_mask(heat: Tensor, part: Tensor, mu: float) -> bool:
+    return bool((threshold(heat[None], mu)[0] & part).sum() >= 0.5 * part.sum())
+
+
+def _in_box_of_all(heat: Tensor, part: Tensor, mu: float) -> bool:
+    where = threshold(heat[None], mu)[0].nonzero()
+    if not len(where):
+        return True
+    (y0, x0), (y1, x1) = where.amin(0).tolist(), (where.amax(0) + 1).tolist()
+    return bool(part[y0:y1, x0:x1].sum() >= 0.5 * part.sum())
+
+
+def _whole(heat: Tensor, part: Tensor, mu: float) -> bool:
+    return _box_share(threshold(heat[None], mu)[0], part) == 1
+
+
+def _anything(heat: Tensor, part: Tensor, mu: float) -> bool:
+    return _box_share(threshold(heat[None], mu)[0], part) > 0
+
+
+def _absolute(heat: Tensor, part: Tensor, mu: float) -> bool:
+    return _box_share(heat > mu, part) >= 0.5
+
+
+def _empty_is_lost(heat: Tensor, part: Tensor, mu: float) -> bool:
+    return _in_box(heat, part, mu) and bool(threshold(heat[None], mu).any())
+
+
+def _turned(heat: Tensor, part: Tensor, mu: float) -> bool:
+    x0, y0, x1, y1 = largest_component_boxes(threshold(heat[None], mu))[0].tolist()
+    return bool(part[x0:x1, y0:y1].sum() >= 0.5 * part.sum())
+
+
+def _last_that_keeps(heat: Tensor, part: Tensor) -> float | None:
+    first = _first(heat, part, _in_box)
+    return MUS[-1] if first is None else MUS[MUS.index(first) - 1]
+
+
+def _last_that_loses(heat: Tensor, part: Tensor) -> float | None:
+    return next((mu for mu in reversed(MUS) if not _in_box(heat, part, mu)), None)
+
+
+_WRONG = {
+    "you count the part's pixels under the mask; the crop is the *box* round the largest component": _in_mask,
+    "your box goes round the whole mask; eq. (5) takes the largest connected component": _in_box_of_all,
+    "you call the part lost when any pixel of it is outside; wanted is less than half inside": _whole,
+    "you call the part lost when no pixel of it is inside; wanted is less than half inside": _anything,
+    "your threshold is mu itself; eq. (5) has mu times the mean of the heat": _absolute,
+    "you call the part lost when the mask is empty; then the box is the whole picture, and the part is in it": (
+        _empty_is_lost
+    ),
+    "x and y are swapped: a box is x0, y0, x1, y1, and a picture is indexed [y, x]": _turned,
+}

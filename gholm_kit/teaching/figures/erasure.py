@@ -1,0 +1,172 @@
+"""Pictures of chapter 03: erase what the network looks at (eq. 6), and look again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gholm_kit import style
+from gholm_kit.teaching.deciding_parts import Study, erased, heat_of, level_masks, logits_of, moved
+from gholm_kit.teaching.figures.crops import verdict, view_array
+from gholm_lib import masking
+from gholm_lib.model import GHOLMNet
+from gholm_lib.uncertainty import accuracy_interval
+
+PAPER, WS_DAN = (1.0, 2.0), (0.2, 0.5)
+"""theta ~ U(1, 2) times the mean (section 3.3); U(.2, .5) times the maximum (public code of WS-DAN)."""
+
+
+@style.in_style
+def erasure_steps(
+    net: GHOLMNet,
+    study: Study,
+    heat: torch.Tensor,
+    index: int,
+    thetas: Sequence[float],
+    fill: str,
+    classes: Sequence[str],
+    seed: int = 0,
+) -> Figure:
+    """Eq. (6) for one picture, a row for each theta: heat, erased, second heat; the same shape moved and erased."""
+    image, h, x = view_array(study, index, net), heat[index : index + 1], study.images[index : index + 1]
+    label = int(study.labels[index])
+    fig, axes = style.styled(5, len(thetas), size=(3.3, 3.75 + 0.6 / len(thetas)), squeeze=False)
+    for ax, theta in zip(axes, thetas, strict=True):
+        mask = masking.threshold(h, theta)
+        gone, elsewhere = (erased(net, x, m, fill, seed) for m in (mask, moved(mask, seed)))
+        first, after, control = (logits_of(net, y)[0] for y in (x, gone, elsewhere))
+        style.picture(ax[0], image, f"whole\n{verdict(first, label, classes)}")
+        artist = style.heat_over(ax[1], image, h[0].numpy(), theta, f"first heat and\ncontour θ = {theta:g}")
+        said = verdict(after, label, classes)
+        style.picture(ax[2], style.pixels(gone[0], net.config), f"erased ({_percent(mask)})\n{said}")
+        again = heat_of(net, gone)[0].numpy()
+        style.heat_over(
+            ax[3], style.pixels(gone[0], net.config), again, None, "second heat, on\nthe erased image"
+        )
+        said = verdict(control, label, classes)
+        style.picture(ax[4], style.pixels(elsewhere[0], net.config), f"same shape moved\n{said}")
+    style.heat_bar(fig, artist, axes.ravel().tolist())
+    style.say_if_drawn(fig, net.config.dataset)
+    return fig
+
+
+def _percent(mask: torch.Tensor) -> str:
+    return f"{100 * float(mask.float().mean()):.0f} %"
+
+
+@style.in_style
+def four_fills(
+    net: GHOLMNet,
+    study: Study,
+    heat: torch.Tensor,
+    index: int,
+    theta: float,
+    classes: Sequence[str],
+    seed: int = 0,
+) -> Figure:
+    """One picture erased with each fill, and where the network looks then."""
+    x, mask = study.images[index : index + 1], masking.threshold(heat[index : index + 1], theta)
+    fig, axes = style.styled(len(masking.FILLS), 2, size=(3.6, 4.1), squeeze=False)
+    for (top, bottom), fill in zip(axes.T, masking.FILLS, strict=True):
+        gone = erased(net, x, mask, fill, seed)
+        said = verdict(logits_of(net, gone)[0], int(study.labels[index]), classes)
+        style.picture(top, style.pixels(gone[0], net.config), f'fill="{fill}"\n{said}')
+        artist = style.heat_over(
+            bottom, style.pixels(gone[0], net.config), heat_of(net, gone)[0].numpy(), None, "second heat"
+        )
+    style.heat_bar(fig, artist, axes.ravel().tolist())
+    style.say_if_drawn(fig, net.config.dataset)
+    return fig
+
+
+@style.in_style
+def theta_curves(sweep: pd.DataFrame, confidence: float, accuracy: float, dataset: str) -> Figure:
+    """What erasing costs, over the rows of ``deciding_parts.erasure_sweep`` by the mean.
+
+    confidence, accuracy  of the whole images, in 0..1: the lines to fall from
+    """
+    fig, axes = style.styled(3, 1, size=(5.4, 4.8))
+    means = sweep.groupby(["place", "level"]).mean(numeric_only=True)
+    for place, label in (("attended", "attended region"), ("moved", "same shape moved")):
+        look = {"color": style.COLOURS["drop"] if place == "attended" else "0.45", "marker": "o"}
+        look |= {"linestyle": "-" if place == "attended" else "--", "label": label}
+        row = means.loc[place]
+        axes[0].plot(row.index, 100 * row.confidence, **look)
+        axes[1].plot(row.index, 100 * row.right, **look)
+        right = sweep[sweep.place == place].groupby("level").right
+        limits = right.apply(lambda r: accuracy_interval(r.to_numpy()))
+        low, high = 100 * np.array(limits.tolist()).T
+        axes[1].fill_between(limits.index, low, high, color=look["color"], alpha=0.2, linewidth=0)
+        if row.removed.notna().all():
+            axes[2].plot(row.index, 100 * row.removed, **look)
+    axes[2].plot(row.index, 100 * row.erased, color="black", linestyle=":", label="erased pixels")
+    _reference(axes[0], 100 * confidence)
+    _reference(axes[1], 100 * accuracy)
+    axes[0].set(title="Confidence in the class\nsaid of the whole image", ylabel="%")
+    axes[1].set(title="Accuracy\n(bands: 95 % intervals)", ylabel="%")
+    axes[2].set(title="Deciding places removed,\nand pixels erased", ylabel="%")
+    for ax in axes:
+        ax.axvspan(*PAPER, color="0.93", zorder=0)
+        ax.set(xlabel="θ (grey: the paper's U(1, 2))", ylim=(0, 100))
+    axes[2].legend(fontsize=12)
+    style.say_if_drawn(fig, dataset)
+    return fig
+
+
+def _reference(ax: Axes, value: float) -> None:
+    ax.axhline(value, color=style.COLOURS["raw"], linewidth=2)
+    ax.text(
+        0.98,
+        value + 1.5,
+        "whole image",
+        color=style.COLOURS["raw"],
+        ha="right",
+        transform=ax.get_yaxis_transform(),
+    )
+
+
+@style.in_style
+def two_rules(heat: torch.Tensor, dataset: str, draws: int = 20, seed: int = 0) -> Figure:
+    """The paper's threshold by the mean and WS-DAN's by the maximum on the same heatmaps (N, H, W)."""
+    peak = np.sort((heat.amax((1, 2)) / heat.mean((1, 2)).clamp(min=1e-12)).numpy())
+    fig, (left, right) = style.styled(2, 1, size=(6.6, 4.8))
+    order = np.arange(1, len(peak) + 1)
+    left.axhspan(*PAPER, color=style.COLOURS["drop"], alpha=0.35, label="the paper: 1 to 2 × mean")
+    left.fill_between(
+        order, WS_DAN[0] * peak, WS_DAN[1] * peak, alpha=0.35, hatch="//", color=style.COLOURS["raw"],
+        label="WS-DAN's code: .2 to .5 × max",
+    )  # fmt: skip
+    left.plot(order, peak, color="black", label="the map's maximum")
+    left.set(
+        title="Where the threshold lies", xlabel="images, by peakedness", ylabel="heat / its mean", ylim=0
+    )
+    left.legend(fontsize=12)
+    bins = np.linspace(0, 100, 41)
+    for (low, high), by, branch, label in (
+        (PAPER, "mean", "drop", "the paper: by the mean"),
+        (WS_DAN, "max", "raw", "WS-DAN's code: by the max"),
+    ):
+        shares = 100 * erased_shares(heat, low, high, by, draws, seed)
+        hatch = "//" if by == "max" else None
+        label = f"{label} ({shares.mean():.0f} % on average)"
+        right.hist(shares, bins, alpha=0.45, color=style.COLOURS[branch], hatch=hatch, label=label)
+    right.set(title="How much goes", xlabel="% of the image erased", ylabel=f"images ({draws} draws each)")
+    right.set_ylim(0, 1.35 * right.get_ylim()[1])  # room for the legend
+    right.legend(fontsize=12)
+    style.say_if_drawn(fig, dataset)
+    return fig
+
+
+def erased_shares(
+    heat: torch.Tensor, low: float, high: float, by: str, draws: int = 20, seed: int = 0
+) -> np.ndarray:
+    """Share of the image erased for levels drawn from U(low, high): (draws * N,)."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = low + (high - low) * torch.rand(draws, len(heat), generator=generator)
+    shares = [level_masks(heat, level, by).float().mean((1, 2)) for level in levels]
+    return torch.cat(shares).numpy()

@@ -1,0 +1,316 @@
+"""The paper's Figures 1 to 6, drawn from data and networks by the code that trains.
+
+Figure 1 is ``figures.variance_grid``, Figure 5 ``figures.contrast.anchor_pairs``; the others are here.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from timm.models.convnext import ConvNeXt
+from torch import Tensor
+
+from gholm_kit import style
+from gholm_lib import masking
+from gholm_lib.config import Config
+from gholm_lib.datasets import Sample, load_image
+from gholm_lib.gradcam import channel_weights, class_map, upsample
+from gholm_lib.loading import to_input
+from gholm_lib.model import GHOLMNet
+
+PLAIN, SHARED, LOSS = "#eeeeee", "#cfe3f2", "#fdf0c8"  # fills that stay light in grey print
+
+
+@dataclass
+class Path:
+    """One image on its way through a network: what Figures 2, 3 and 6 show. Pictures are (s, s, 3) in 0..1."""
+
+    picture: np.ndarray
+    features: Tensor  # (C, h, w)
+    weights: Tensor  # (C,) a_k^c
+    heat: np.ndarray  # (s, s)
+    box: list[int]
+    crop: np.ndarray
+    erased: np.ndarray
+    raw: Tensor  # (K,) logits
+    cropped: Tensor  # (K,) logits
+
+
+@torch.no_grad()
+def follow(net: GHOLMNet, sample: Sample, theta: float = 1.5) -> Path:
+    """Send one image through a network in eval mode; the class of the map is the predicted one."""
+    config, device = net.config, next(net.parameters()).device
+    image = to_input(load_image(sample.path), config)[None].to(device)
+    features = net.backbone.forward_features(image)
+    out = net.attend(image)
+    mask = masking.threshold(out.heat, theta)
+    erased = masking.erase(image, mask, config.fill, config.image_mean, config.image_std)
+    return Path(
+        picture=style.pixels(image[0], config),
+        features=features[0].cpu(),
+        weights=channel_weights(net.head, features, None)[0].flatten().cpu(),
+        heat=out.heat[0].cpu().numpy(),
+        box=out.crop_boxes[0].tolist(),
+        crop=style.pixels(masking.crop(image, out.crop_boxes, image.shape[-1])[0], config),
+        erased=style.pixels(erased[0], config),
+        raw=out.raw_logits[0].cpu(),
+        cropped=out.crop_logits[0].cpu(),
+    )
+
+
+# ---------------------------------------------------------------------- drawing boxes and arrows
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """One axes without frame whose units are inches, nearly."""
+    fig, ax = style.styled(size=(width, height))
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.axis("off")
+    return fig, ax
+
+
+def _node(
+    ax: Axes, centre: tuple[float, float], size: tuple[float, float], text: str, fill: str = PLAIN
+) -> None:
+    x, y = centre[0] - size[0] / 2, centre[1] - size[1] / 2
+    shape = FancyBboxPatch(
+        (x, y), *size, boxstyle="round,pad=0,rounding_size=0.12", fc=fill, ec="black", lw=1.5
+    )
+    ax.add_patch(shape)
+    ax.text(*centre, text, ha="center", va="center", fontsize=14)
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **style) -> None:
+    look = {"arrowstyle": "-|>", "lw": 2, "color": "black", "shrinkA": 0, "shrinkB": 0} | style
+    ax.annotate("", xy=end, xytext=start, arrowprops=look)
+
+
+def _card(ax: Axes, image: np.ndarray, corner: tuple[float, float], side: float, caption: str) -> None:
+    x, y = corner
+    ax.imshow(image, extent=(x, x + side, y, y + side), aspect="equal", zorder=2)
+    ax.text(x + side / 2, y - 0.12, caption, ha="center", va="top", fontsize=14)
+
+
+def _heat_card(ax: Axes, path: Path, corner: tuple[float, float], side: float, caption: str) -> None:
+    x, y = corner
+    extent = (x, x + side, y, y + side)
+    grey = np.repeat(path.picture.mean(-1, keepdims=True), 3, -1)
+    ax.imshow(grey, extent=extent, zorder=2)
+    relative = path.heat / max(float(path.heat.mean()), 1e-12)
+    ax.imshow(relative, extent=extent, cmap=style._heat_map(), vmin=0, vmax=style.HEAT_MAX, zorder=3)
+    ax.text(x + side / 2, y - 0.12, caption, ha="center", va="top", fontsize=14)
+
+
+# ---------------------------------------------------------------------- Figure 2
+
+
+@style.in_style
+def whole_network(path: Path, config: Config) -> Figure:
+    """Figure 2: one backbone, three branches, four losses; the pictures are one image's own."""
+    fig, ax = _canvas(13.6, 7.4)
+    x0, y0, x1, y1 = path.box
+    _card(ax, path.picture, (0.1, 3.7), 2.2, f"image X\n{style.times(3, *path.heat.shape)}")
+    _node(ax, (3.5, 4.8), (1.5, 1.5), "ConvNeXt", SHARED)
+    _node(ax, (5.7, 4.8), (1.5, 0.9), f"logits y\n({len(path.raw)})")
+    _arrow(ax, (2.3, 4.8), (2.75, 4.8))
+    _arrow(ax, (4.25, 4.8), (4.95, 4.8))
+    ax.text(4.35, 5.65, f"A: {style.times(*path.features.shape)}", fontsize=14, ha="left")
+    _heat_card(ax, path, (3.6, 0.75), 2.2, f"heat, eq. (1)-(3)\n{style.times(*path.heat.shape)}")
+    _arrow(ax, (5.5, 4.35), (5.1, 2.98), ls="--")
+    ax.text(5.1, 3.62, "gradient of $y^c$", fontsize=14, ha="right", va="center")
+    _card(ax, path.crop, (7.9, 3.15), 2.05, f"Crop, from {style.times(y1 - y0, x1 - x0)}")
+    _card(ax, path.erased, (7.9, 0.45), 2.05, "Drop (training only)")
+    _arrow(ax, (5.85, 2.3), (7.85, 3.9), color=style.COLOURS["crop"])
+    ax.text(
+        6.5, 3.95, "> μ · mean, largest\npart, enlarge\neq. (4)-(5)", fontsize=13, ha="center", va="center"
+    )
+    _arrow(ax, (5.85, 1.35), (7.85, 1.35), color=style.COLOURS["drop"])
+    ax.text(6.85, 1.25, "> θ · mean,\nerase, eq. (6)", fontsize=13, ha="center", va="top")
+    _node(ax, (11.0, 2.9), (1.5, 3.9), "the same\nConvNeXt", SHARED)
+    _arrow(ax, (9.95, 4.2), (10.25, 4.2))
+    _arrow(ax, (9.95, 1.6), (10.25, 1.6))
+    _losses(ax)
+    total = rf"$L = L_{{raw}} + L_{{crop}} + {config.gamma:g}\,L_{{drop}} + L_c$   eq. (10), (12)"
+    ax.text(6.8, 7.15, f"{total}        test: Raw + Crop", fontsize=15, ha="center", va="center")
+    style.say_if_drawn(fig, config.dataset)
+    return fig
+
+
+def _losses(ax: Axes) -> None:
+    """The right-hand column: a loss for each branch, and eq. (11) between Raw and Crop."""
+    for y, text in ((6.35, "$L_{raw}$"), (5.45, "$L_c$"), (4.2, "$L_{crop}$"), (1.6, "$L_{drop}$")):
+        _node(ax, (12.85, y), (1.1, 0.65), text, LOSS)
+    _arrow(ax, (11.75, 4.2), (12.3, 4.2), color=style.COLOURS["crop"])
+    _arrow(ax, (11.75, 1.6), (12.3, 1.6), color=style.COLOURS["drop"])
+    _arrow(
+        ax, (6.3, 5.25), (12.3, 6.35), color=style.COLOURS["raw"], connectionstyle="angle,angleA=90,angleB=0"
+    )
+    ax.plot([6.3, 12.3], [5.45, 5.45], color=style.COLOURS["sup"], ls="-.")
+    _arrow(ax, (12.1, 5.45), (12.3, 5.45), color=style.COLOURS["sup"])
+    ax.plot([11.0, 11.0], [4.85, 5.45], color=style.COLOURS["sup"], ls="-.")
+    ax.text(8.6, 5.6, "z of Raw and Crop, eq. (11)", fontsize=14, ha="center", va="bottom")
+
+
+# ---------------------------------------------------------------------- Figure 3
+
+
+@style.in_style
+def gradcam_flow(path: Path, config: Config, channels: int = 4) -> Figure:
+    """Figure 3: features, their weights, the weighted sum, ReLU, and the heatmap over the image."""
+    strongest = path.weights.abs().argsort(descending=True)[:channels].tolist()
+    summed = (path.weights[:, None, None] * path.features).sum(0)
+    cam = class_map(path.features[None], path.weights[None])[0]
+    fig, axes = style.styled(5, 1, size=(3.0, 3.8))
+    fig.get_layout_engine().set(h_pad=0.12)
+    style.picture(axes[0], path.picture, "image X")
+    style.picture(axes[1], _tiles([path.features[k] for k in strongest]), "")
+    axes[1].set_title(f"features $A^k$\n{channels} of {len(path.features)}, with $a_k^c$")
+    side = path.features.shape[-1] + 1
+    for place, k in enumerate(strongest):
+        row, column = divmod(place, 2)
+        axes[1].text(
+            column * side + side / 2 - 1,
+            row * side + side - 1.6,
+            f"{path.weights[k]:+.3f}",
+            color="black",
+            ha="center",
+            va="bottom",
+            fontsize=13,
+            bbox={"fc": "white", "ec": "none", "pad": 1},
+        )
+    limit = float(summed.abs().max())
+    axes[2].imshow(summed.numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit)
+    axes[3].imshow(cam.numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit)
+    for ax, title in ((axes[2], r"$\sum_k a_k^c A^k$"), (axes[3], "ReLU\neq. (2)")):
+        ax.set_title(title)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    heat = upsample(cam[None], path.heat.shape[0])[0].numpy()
+    artist = style.heat_over(axes[4], path.picture, heat, config.mu, "heat, upsampled\neq. (3)")
+    style.heat_bar(fig, artist, axes[4], config.mu)
+    style.say_if_drawn(fig, config.dataset)
+    return fig
+
+
+def _tiles(maps: Sequence[Tensor]) -> np.ndarray:
+    """Maps (h, w) in two columns with a white line between, each on its own scale: (H, W, 3)."""
+    h, w = maps[0].shape
+    rows = -(-len(maps) // 2)
+    sheet = np.ones((rows * (h + 1) - 1, 2 * (w + 1) - 1, 3))
+    for place, values in enumerate(maps):
+        row, column = divmod(place, 2)
+        low, high = float(values.min()), float(values.max())
+        grey = (values.numpy() - low) / max(high - low, 1e-12)
+        sheet[row * (h + 1) : row * (h + 1) + h, column * (w + 1) : column * (w + 1) + w] = (
+            1 - grey[..., None] * 0.9
+        )
+    return sheet
+
+
+# ---------------------------------------------------------------------- Figure 4
+
+
+def block_steps(backbone: ConvNeXt) -> list[str]:
+    """What the last block of a ConvNeXt does, read from its modules."""
+    block = backbone.stages[-1].blocks[-1]
+    k, channels, wide = block.conv_dw.kernel_size, block.conv_dw.out_channels, block.mlp.fc1.out_features
+    depthwise = "depthwise " if block.conv_dw.groups == channels else ""
+    steps = [
+        f"{depthwise}convolution {k[0]} × {k[1]}\n{channels} channels",
+        type(block.norm).__name__.replace("LayerNorm2d", "LayerNorm").replace("LayerNorm", "layer norm"),
+        f"1 × 1 up\n{channels} → {wide}",
+        type(block.mlp.act).__name__,
+        f"1 × 1 down\n{wide} → {channels}",
+    ]
+    return steps + (["times γ (layer scale)"] if block.gamma is not None else [])
+
+
+@style.in_style
+def convnext_block(backbones: Mapping[str, ConvNeXt]) -> Figure:
+    """Figure 4 for each backbone: its last block's steps, from bottom to top, and the residual way round."""
+    fig, ax = _canvas(5.2 * len(backbones), 8.4)
+    for place, (name, backbone) in enumerate(backbones.items()):
+        x, steps = 5.2 * place + 2.2, block_steps(backbone)
+        ax.text(x, 8.1, name, ha="center", va="center", fontsize=16)
+        ax.text(x, 0.25, "features in", ha="center", va="center", fontsize=14)
+        below = 0.45
+        for k, text in enumerate(steps):
+            y = 1.15 + 1.07 * k
+            _node(
+                ax, (x, y), (3.2, 0.78), text, SHARED if "1 × 1" in text or "convolution" in text else PLAIN
+            )
+            _arrow(ax, (x, below), (x, y - 0.39))
+            below = y + 0.39
+        top = below + 0.5
+        ax.text(
+            x,
+            top,
+            "+",
+            ha="center",
+            va="center",
+            fontsize=20,
+            zorder=4,
+            bbox={"boxstyle": "circle", "fc": "white", "ec": "black"},
+        )
+        _arrow(ax, (x, below), (x, top - 0.2))
+        ax.plot([x, x + 2.1, x + 2.1], [0.52, 0.52, top], color="black", lw=2)
+        _arrow(ax, (x + 2.1, top), (x + 0.25, top))
+        ax.text(x + 2.2, 4.2, "residual", rotation=90, ha="left", va="center", fontsize=13)
+        _arrow(ax, (x, top + 0.2), (x, min(top + 0.6, 7.9)))
+    return fig
+
+
+# ---------------------------------------------------------------------- Figure 6
+
+
+@style.in_style
+def branch_grid(columns: Sequence[tuple[str, str, Path | None]], mu: float) -> Figure:
+    """Figure 6: a column for each image; rows: image, heatmap over it, crop, erased image.
+
+    columns  (data set, caption, path); a path of None is a network that was not made, and its column says so
+    """
+    fig, axes = style.styled(len(columns), 4, size=(1.75, 1.85), squeeze=False)
+    fig.get_layout_engine().set(h_pad=0.1)
+    names = ("image", "heatmap", "crop", "erased")
+    artist = None
+    for column, (dataset, caption, path) in enumerate(columns):
+        if path is None:
+            for ax in axes[:, column]:
+                ax.axis("off")
+            axes[0, column].set_title(_short(dataset), fontsize=14)
+            axes[1, column].text(0.5, 0.5, "not run", ha="center", va="center", fontsize=16)
+            continue
+        style.picture(axes[0, column], path.picture)
+        axes[0, column].set_title(f"{_short(dataset)}\n{caption}", fontsize=13)
+        artist = style.heat_over(axes[1, column], path.picture, path.heat, mu)
+        style.box(axes[1, column], path.box)
+        style.picture(axes[2, column], path.crop)
+        style.picture(axes[3, column], path.erased)
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        ax.text(-0.06, 0.5, name, rotation=90, ha="right", va="center", fontsize=15, transform=ax.transAxes)
+    if artist is not None:
+        style.heat_bar(fig, artist, axes[:, -1].tolist(), mu)
+    style.say_if_drawn(fig, next((d for d, *_ in columns if d.startswith("mini_")), ""), "the mini sets")
+    return fig
+
+
+def _short(dataset: str) -> str:
+    return dataset.replace("mini_", "mini ")
+
+
+def verdict(logits: Tensor, label: int, classes: Sequence[str], width: int = 15) -> str:
+    """ "✓ class name": what is said, wrapped, and whether it is right."""
+    said = int(logits.argmax())
+    return textwrap.fill(f"{'✓' if said == label else '✗'} {classes[said]}", width)
+
+
+def mistake(said: str, truth: str, width: int = 12) -> str:
+    """What is said of an image, and what it is, wrapped."""
+    return "\n".join(textwrap.fill(text, width) for text in (f"✗ {said}", f"is {truth}"))

@@ -1,0 +1,155 @@
+"""Pictures of tables: the paper's steps beside the measured ones, the ledger's readings, how many images it takes.
+
+A measured difference is a dot with its 95 % interval, what the paper prints a hollow diamond; what was not run says
+so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gholm_kit import style
+from gholm_lib.uncertainty import Difference, images_needed
+
+MEASURED, PAPER, OTHER = "#000000", "#D55E00", "#0072B2"
+FAR = 15  # points; a reading so much better or worse is another matter than the rest
+
+
+def _dot(ax: Axes, x: float, delta: Difference, **style) -> None:
+    error = [[delta.mean - delta.low], [delta.high - delta.mean]]
+    look = {"fmt": "o", "color": MEASURED, "markersize": 9, "capsize": 5, "lw": 2}
+    ax.errorbar(x, delta.mean, yerr=error, **(look | style))
+
+
+def _papers(ax: Axes, x: float, value: float, label: str | None) -> None:
+    ax.plot(x, value, "D", mfc="white", mec=PAPER, mew=2.5, markersize=11, label=label, zorder=4)
+
+
+def _zero(ax: Axes) -> None:
+    ax.axhline(0, color="0.6", lw=1.5, zorder=0)
+
+
+def _drawn(fig: Figure, datasets: Sequence[str]) -> None:
+    if any(d.startswith("mini_") for d in datasets):
+        fig.supxlabel("measured on drawn teaching data, not photographs", fontsize=11, color="0.35")
+
+
+@style.in_style
+def steps(panels: Mapping[str, Mapping[str, tuple[float, Difference | None]]]) -> Figure:
+    """What each branch adds: panels by data set, in each name → (the paper's step, the measured one)."""
+    fig, axes = style.styled(len(panels), 1, size=(6.2, 4.6), sharey=True, squeeze=False)
+    for ax, (dataset, rows) in zip(axes[0], panels.items(), strict=True):
+        _zero(ax)
+        for x, (paper, delta) in enumerate(rows.values()):
+            _papers(ax, x - 0.12, paper, "the paper" if x == 0 else None)
+            if delta is None:
+                ax.text(
+                    x + 0.12, 0, " not run", rotation=90, ha="center", va="bottom", fontsize=14, color="0.4"
+                )
+            else:
+                _dot(ax, x + 0.12, delta, label=f"measured, {delta.seeds} seed(s)" if x == 0 else None)
+        ax.set_xticks(range(len(rows)), rows)
+        ax.set(title=dataset, xlim=(-0.5, len(rows) - 0.5))
+        ax.legend()
+    axes[0, 0].set_ylabel("points above the row before")
+    _drawn(fig, list(panels))
+    return fig
+
+
+@style.in_style
+def mu_steps(
+    paper: Mapping[float, float],
+    trained: Mapping[float, Difference | None],
+    tested: Mapping[float, Difference | None],
+    dataset: str,
+) -> Figure:
+    """Table 4 as differences to mu = 1.7 in points: printed, trained with each mu, one network tested with each."""
+    fig, ax = style.styled(size=(10, 4.8))
+    _zero(ax)
+    for k, mu in enumerate(paper):
+        _papers(ax, mu, paper[mu], "the paper" if k == 0 else None)
+    series = (
+        (trained, -0.012, MEASURED, "o", "trained with μ"),
+        (tested, 0.012, OTHER, "s", "tested with μ only"),
+    )
+    for values, shift, colour, marker, name in series:
+        label = name
+        for mu, delta in values.items():
+            if delta is not None:
+                _dot(ax, mu + shift, delta, color=colour, fmt=marker, label=label)
+                label = None
+        if label == name:
+            ax.plot([], [], marker, color=colour, label=f"{name}: not run")
+    ax.set(xlabel="μ", ylabel="points against μ = 1.7", xticks=list(paper))
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _drawn(fig, [dataset])
+    return fig
+
+
+@style.in_style
+def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset: str) -> Figure:
+    """The ledger: (question, reading, effect, words) a line; effect in points against our readings.
+
+    What lies more than FAR points away is an arrow with its number, and no interval is followed further than that,
+    so that the others can be told apart.
+    """
+    fig, ax = style.styled(size=(12, 0.42 * len(effects) + 1.2))
+    ax.axvline(0, color="0.6", lw=1.5, zorder=0)
+    for k, (_, _, delta, words) in enumerate(effects):
+        colour = {"better": OTHER, "worse": PAPER}.get(words, MEASURED)
+        if delta is None:
+            ax.text(0, k, f" {words}", va="center", fontsize=14, color="0.4")
+        elif abs(delta.mean) > FAR:
+            _far_away(ax, k, delta.mean, colour)
+        else:
+            look = {"color": colour, "mfc": colour if words in ("better", "worse") else "white"}
+            error = [[delta.mean - delta.low], [delta.high - delta.mean]]
+            ax.errorbar(delta.mean, k, xerr=error, fmt="o", mew=2, markersize=9, capsize=4, lw=2, **look)
+    ax.set_yticks(range(len(effects)), [f"{q}: {r}" for q, r, *_ in effects])
+    near = [d for _, _, d, _ in effects if d and abs(d.mean) <= FAR]
+    reach = min(FAR, max((abs(x) for d in near for x in (d.low, d.high)), default=1)) + 1
+    ax.set(xlabel="points against our reading", ylim=(len(effects) - 0.5, -0.5), xlim=(-reach, reach))
+    _drawn(fig, [dataset])
+    return fig
+
+
+def _far_away(ax: Axes, row: int, value: float, colour: str) -> None:
+    """An arrow at the edge of the chart, whatever its scale, and the number."""
+    side = value > 0
+    place = {"transform": ax.get_yaxis_transform(), "color": colour}
+    ax.plot(float(side), row, ">" if side else "<", markersize=12, clip_on=False, **place)
+    ax.text(
+        0.98 if side else 0.02, row, f"{value:+.1f}", ha="right" if side else "left", va="center", **place
+    )
+
+
+@style.in_style
+def images_for(accuracy: float, disagreement: float | None, marks: Mapping[str, int]) -> Figure:
+    """Test images that a true difference needs (80 % power, 5 % level), unpaired and paired; marks: test sets."""
+    fig, ax = style.styled(size=(9.5, 4.8))
+    points = np.geomspace(0.1, 5, 60)
+    unpaired = [images_needed(p, accuracy) for p in points]
+    ax.plot(points, unpaired, color=PAPER, ls="--", label="two test sets (unpaired)")
+    if disagreement is not None:
+        paired = [images_needed(p, accuracy, max(disagreement, p / 100)) for p in points]
+        label = f"the same images, {100 * disagreement:.0f} % of answers differ"
+        ax.plot(points, paired, color=OTHER, label=label)
+    for name, count in marks.items():
+        ax.axhline(count, color="0.5", ls=":", lw=1.8)
+        ax.text(0.206, count * 1.08, name, ha="left", va="bottom", fontsize=14, color="0.3")
+    ax.axvline(0.2, color="0.5", lw=1.2)
+    ax.text(0.194, 1.1e4, "the paper's\n0.2 points", ha="right", fontsize=14, va="bottom", color="0.3")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="true difference in points",
+        ylabel="test images",
+        ylim=(200, 2.2e6),
+    )
+    ax.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
+    ax.legend(loc="upper right")
+    return fig

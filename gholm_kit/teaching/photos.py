@@ -1,0 +1,215 @@
+"""Any picture file through a trained network: read it safely, then look at it as the network does at test time.
+
+``read_photo`` takes what people have (a phone's JPEG, a scan, a screenshot) and says in one sentence why it cannot
+take the rest; ``attend`` and ``look`` are equations (1) to (6) for one picture and any mu, theta, fill and class.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from gholm_lib import masking
+from gholm_lib.config import Config
+from gholm_lib.datasets.images import _to_rgb
+from gholm_lib.model import GHOLMNet
+
+MAX_PIXELS = 50_000_000  # about 150 MB once decoded
+MAX_BYTES = 50_000_000
+# No EPS (Pillow would start Ghostscript) and no rarity whose decoder nobody looks after.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+
+
+class PhotoError(ValueError):
+    """This file cannot be shown to the network; the message is one sentence for the one who chose it."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture, upright and RGB, and what was done to get there."""
+
+    image: Image.Image
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+def read_photo(source: bytes | memoryview | str | Path, name: str | None = None) -> Photo:
+    """A picture from a file or from a file's bytes.
+
+    Turned upright (EXIF). Grey, 16-bit, CMYK and palette pictures become RGB, transparency white; of an animation
+    the first frame is taken. ``notes`` says what was done.
+
+    source  path, or content
+    name    what to call it in messages; the file's own name when None
+    raises  PhotoError, one sentence: no such file, empty, no picture, cut short, over MAX_BYTES or MAX_PIXELS
+    """
+    if isinstance(source, str | Path):
+        source, name = _bytes_of(Path(source)), name or Path(source).name
+    name, content = name or "the picture", bytes(source)
+    if not content:
+        raise PhotoError(f"{name} is empty (0 bytes).")
+    if len(content) > MAX_BYTES:
+        raise PhotoError(
+            f"{name} has {len(content) / 1e6:.0f} MB, the limit is {MAX_BYTES / 1e6:.0f}: save it smaller."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is the lower one
+            return _decoded(content, name)
+    except PhotoError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{name} has far more than {_mega(MAX_PIXELS)}: save it smaller.") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{name} is not a picture that can be read here; {_advice(content)}.") from error
+    # Damaged bytes make Pillow's decoders raise almost anything (OSError, SyntaxError, struct.error ...).
+    except Exception as error:
+        raise PhotoError(f"{name} is damaged or cut short ({error or type(error).__name__}).") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more, so that a larger file is found out without reading it
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _decoded(content: bytes, name: str) -> Photo:
+    Image.init()
+    with Image.open(io.BytesIO(content), formats=[f for f in FORMATS if f in Image.OPEN]) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise PhotoError(
+                f"{name} has {_mega(image.width * image.height)}, the limit is {_mega(MAX_PIXELS)}: save it smaller."
+            )
+        notes = tuple(_notes(image))
+        image.load()
+        return Photo(_to_rgb(ImageOps.exif_transpose(image)), name, notes)
+
+
+def _mega(pixels: int) -> str:
+    return f"{pixels / 1e6:.0f} megapixels"
+
+
+def _advice(content: bytes) -> str:
+    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "it is a HEIC photo of a phone: save or share it as JPEG"
+    return "take a JPEG, PNG, GIF, WebP, BMP or TIFF"
+
+
+def _notes(image: Image.Image) -> list[str]:
+    """What reading this picture changes, in words."""
+    found = []
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a JPEG with previews behind it
+        found.append(f"the first of its {image.n_frames} frames")
+    if image.getexif().get(0x0112, 1) != 1:
+        found.append("turned upright, as its EXIF data say")
+    if image.has_transparency_data:
+        found.append("its transparent parts are shown white")
+    if image.mode == "CMYK":
+        found.append("printing colours (CMYK) turned into RGB")
+    return found
+
+
+def way_in(size: Sequence[int], config: Config) -> str:
+    """What ``loading.to_input`` does to a picture of ``size`` (width, height), in words."""
+    width, height = size
+    side = config.resize if config.random_crop else config.image_size
+    ratio = max(width, height) / min(width, height)
+    squeeze = "made a square of" if ratio < 1.01 else f"squeezed {ratio:.2g} to 1 into a square of"
+    words = f"{width} × {height} pixels, {squeeze} {side} × {side}"
+    if side > config.image_size:
+        lost = 1 - (config.image_size / side) ** 2
+        middle = f"{config.image_size} × {config.image_size}"
+        words += f", of which the middle {middle} is used ({100 * lost:.0f} % cut off)"
+    return words
+
+
+# ---------------------------------------------------------------------- what the network makes of it
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture on all its ways through the network; images are (3, s, s), normalised."""
+
+    image: Tensor
+    heat: Tensor  # (s, s) >= 0
+    target: int  # the class whose heat it is
+    box: tuple[int, int, int, int]  # x0, y0, x1, y1, half open pixels
+    fallback: bool  # nothing was above mu, so the box is the whole image
+    erased_mask: Tensor  # (s, s) bool
+    crop: Tensor
+    erased: Tensor
+    logits: dict[str, Tensor]  # "raw", "crop", "both", "drop" → (K,)
+
+    @property
+    def box_share(self) -> float:
+        """Share of the image inside the box."""
+        x0, y0, x1, y1 = self.box
+        return (x1 - x0) * (y1 - y0) / self.heat.numel()
+
+
+@torch.no_grad()
+def attend(net: GHOLMNet, image: Tensor, target: int | None = None) -> tuple[Tensor, Tensor, int]:
+    """The slow half of a look, which mu, theta and fill do not touch: Raw's logits (K,), heat (s, s), its class.
+
+    image   (3, s, s) normalised
+    target  class c of eq. (1); None takes the predicted one
+    """
+    logits = net.head(net.backbone.forward_features(image[None]))
+    c = int(logits.argmax()) if target is None else target
+    heat = net.heatmap(image[None], torch.tensor([c], device=image.device))
+    return logits[0], heat[0], c
+
+
+@torch.no_grad()
+def look(
+    net: GHOLMNet,
+    image: Tensor,
+    mu: float,
+    theta: float,
+    fill: str = "mean",
+    target: int | None = None,
+    attended: tuple[Tensor, Tensor, int] | None = None,
+) -> Look:
+    """Raw, heat, crop (eq. 5) and erased image (eq. 6) of one picture, and what each branch says.
+
+    Drop is no part of the answer, which is Raw + Crop; it is shown because it tells what is left without the region.
+
+    net       in eval mode
+    image     (3, s, s) normalised, on the network's device
+    attended  what :func:`attend` gave for this image and target, if it is known already
+    """
+    raw, heat, c = attended or attend(net, image, target)
+    cfg = net.config
+    boxes = net.boxes(heat[None], mu)
+    crop = masking.crop(image[None], boxes, image.shape[-1])
+    hot = masking.threshold(heat[None], theta)
+    with torch.random.fork_rng(devices=[image.device] if image.is_cuda else []):
+        torch.manual_seed(0)  # the same noise each time, or moving mu would seem to change the erased image
+        erased = masking.erase(image[None], hot, fill, cfg.image_mean, cfg.image_std)
+    crop_logits, drop_logits = net.classify(torch.cat([crop, erased]))
+    return Look(
+        image=image,
+        heat=heat,
+        target=c,
+        box=tuple(boxes[0].tolist()),
+        fallback=not bool(masking.threshold(heat[None], mu).any()),
+        erased_mask=hot[0],
+        crop=crop[0],
+        erased=erased[0],
+        logits={"raw": raw, "crop": crop_logits, "both": raw + crop_logits, "drop": drop_logits},
+    )
+
+
+def top(logits: Tensor, k: int = 5) -> list[tuple[int, float]]:
+    """The k likeliest classes and their probabilities (softmax), likeliest first; logits (K,)."""
+    p, c = logits.float().softmax(-1).topk(min(k, len(logits)))
+    return list(zip(c.tolist(), p.tolist(), strict=True))

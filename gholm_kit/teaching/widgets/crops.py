@@ -1,0 +1,84 @@
+"""The slider of chapter 02: mu of eq. (5), from the heatmap to the crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from matplotlib.figure import Figure
+
+from gholm_kit.teaching.deciding_parts import Study, box_masks, component_boxes, iou, logits_of, share
+from gholm_kit.teaching.figures import crops
+from gholm_kit.teaching.widgets.panel import Panel, dropdown, picture_dropdown, slider
+from gholm_lib import masking
+from gholm_lib.model import GHOLMNet
+
+
+def render(
+    net: GHOLMNet,
+    study: Study,
+    heat: torch.Tensor,
+    classes: Sequence[str],
+    picture: int,
+    mu: float,
+    connectivity: int,
+) -> tuple[Figure, str]:
+    """Heat, mask, components, box and crop of one picture, and the same in words."""
+    fig = crops.threshold_steps(net, study, heat, picture, [mu], classes, connectivity)
+    return fig, in_words(net, study, heat, classes, picture, mu, connectivity)
+
+
+def in_words(
+    net: GHOLMNet,
+    study: Study,
+    heat: torch.Tensor,
+    classes: Sequence[str],
+    picture: int,
+    mu: float,
+    connectivity: int = 8,
+) -> str:
+    """What :func:`render` shows, with its numbers."""
+    one = slice(picture, picture + 1)
+    mask = masking.threshold(heat[one], mu)
+    count = len(component_boxes(mask[0].numpy(), connectivity)[1])
+    boxes = masking.largest_component_boxes(mask, connectivity)
+    size = mask.shape[-1]
+    inside = box_masks(boxes, size)
+    words = [
+        f"μ = {mu:.2f}: the mask covers {_percent(mask)} of the picture in {count} component{'s' * (count != 1)}"
+    ]
+    words += (
+        [f"the crop is {_percent(inside)} of it"]
+        if count
+        else ["it is empty, so the crop is the whole picture"]
+    )
+    if study.deciding is not None:
+        words.append(
+            f"the box holds {100 * float(share(study.deciding[one], inside)):.0f} % of the deciding places"
+        )
+    if study.boxes is not None:
+        words.append(f"its overlap with the true box (IoU) is {float(iou(boxes, study.boxes[one])):.2f}")
+    label = int(study.labels[picture])
+    p = logits_of(net, masking.crop(study.images[one], boxes, size))[0].softmax(-1)
+    said = f"{classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %"
+    words.append(f"Crop says {said} ({'right' if int(p.argmax()) == label else 'truth: ' + classes[label]})")
+    return "; ".join(words) + "."
+
+
+def _percent(mask: torch.Tensor) -> str:
+    return f"{100 * float(mask.float().mean()):.0f} %"
+
+
+def panel(
+    net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
+) -> Panel:
+    """Slider of mu, choice of picture (indices into ``study``) and of the neighbours that make a component."""
+    return Panel(
+        partial(render, net, study, heat, classes),
+        {
+            "picture": picture_dropdown(study, classes, pictures),
+            "mu": slider("μ", 1.7, 0.5, 3.0, 0.1, hint="threshold of eq. (5), in means of the heatmap"),
+            "connectivity": dropdown("neighbours", [8, 4], hint="which pixels belong together"),
+        },
+    )

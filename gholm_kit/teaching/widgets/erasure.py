@@ -1,0 +1,73 @@
+"""The slider of chapter 03: theta of eq. (6) and the fill, and what the network sees then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from matplotlib.figure import Figure
+
+from gholm_kit.teaching.deciding_parts import Study, erased, logits_of, moved, share
+from gholm_kit.teaching.figures import erasure
+from gholm_kit.teaching.widgets.panel import Panel, dropdown, picture_dropdown, slider
+from gholm_lib import masking
+from gholm_lib.model import GHOLMNet
+
+
+def render(
+    net: GHOLMNet,
+    study: Study,
+    heat: torch.Tensor,
+    classes: Sequence[str],
+    picture: int,
+    theta: float,
+    fill: str,
+    seed: int = 0,
+) -> tuple[Figure, str]:
+    """One picture before and after the erasure, with the moved mask as control, and the same in words."""
+    fig = erasure.erasure_steps(net, study, heat, picture, [theta], fill, classes, seed)
+    return fig, in_words(net, study, heat, classes, picture, theta, fill, seed)
+
+
+def in_words(
+    net: GHOLMNet,
+    study: Study,
+    heat: torch.Tensor,
+    classes: Sequence[str],
+    picture: int,
+    theta: float,
+    fill: str,
+    seed: int = 0,
+) -> str:
+    """What :func:`render` shows, with its numbers."""
+    one = slice(picture, picture + 1)
+    x, mask = study.images[one], masking.threshold(heat[one], theta)
+    pictures = [x, *(erased(net, x, m, fill, seed) for m in (mask, moved(mask, seed)))]
+    whole, gone, control = logits_of(net, torch.cat(pictures)).softmax(1)  # each (K,)
+    said = int(whole.argmax())
+    words = [f"θ = {theta:.2f} erases {100 * float(mask.float().mean()):.0f} % of the picture, fill {fill}"]
+    if study.deciding is not None:
+        words.append(f"with it {100 * float(share(study.deciding[one], mask)):.0f} % of the deciding places")
+    sure = [f"{100 * float(p[said]):.0f} %" for p in (whole, gone, control)]
+    mark = "right" if said == int(study.labels[picture]) else "wrong"
+    words.append(f"confidence in {classes[said]} ({mark}) goes from {sure[0]} to {sure[1]}")
+    words.append(f"to {sure[2]} when the same shape is erased elsewhere")
+    words.append(f"of the erased picture the network says {classes[int(gone.argmax())]}")
+    return "; ".join(words) + "."
+
+
+def panel(
+    net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
+) -> Panel:
+    """Slider of theta, choice of fill and of picture (indices into ``study``)."""
+    return Panel(
+        partial(render, net, study, heat, classes),
+        {
+            "picture": picture_dropdown(study, classes, pictures),
+            "theta": slider(
+                "θ", 1.5, 0.5, 4.0, 0.1, hint="threshold of eq. (6), in means; the paper draws from 1 to 2"
+            ),
+            "fill": dropdown("fill", masking.FILLS, hint="what the erased pixels become"),
+        },
+    )

@@ -1,0 +1,199 @@
+"""The explorer of chapter 09: any picture, every branch, mu, theta, fill and class under your hands.
+
+In a lecture: right-click on the picture, "Create New View for Cell Output". It opens in a tab of its own; View →
+Appearance → Simple Interface (Ctrl Shift D) leaves that tab alone, Ctrl B folds the side bar, F11 fills the screen.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from functools import lru_cache
+
+import ipywidgets as widgets
+
+from gholm_kit import style
+from gholm_kit.teaching.figures.photos import explorer_panel
+from gholm_kit.teaching.photos import Look, Photo, PhotoError, attend, look, read_photo, top, way_in
+from gholm_kit.teaching.widgets.panel import Panel, dropdown, slider
+from gholm_lib.datasets import Sample, load_image
+from gholm_lib.loading import to_input
+from gholm_lib.masking import FILLS
+from gholm_lib.model import GHOLMNet
+
+DPI = 110  # full screen on a projector
+# Instead of a class. Not None: with it among the values, a Dropdown starts empty under some hash seeds.
+PREDICTED = -1
+LARGEST_UPLOAD_MB = 9  # Jupyter's server drops messages of 10 MiB and more, and the connection with them
+_STYLE = """<style>
+.gholm-explorer .widget-label, .gholm-explorer .widget-readout, .gholm-explorer select, .gholm-explorer input,
+.gholm-explorer button, .gholm-explorer p { font-size: 17px; }
+.gholm-explorer .widget-inline-hbox, .gholm-explorer select, .gholm-explorer input, .gholm-explorer button {
+  height: 36px; align-items: center; }
+.gholm-explorer .widget-label, .gholm-explorer .widget-readout { line-height: 36px; height: 36px; }
+.gholm-explorer .widget-html, .gholm-explorer .widget-html-content { height: auto; min-height: 0; margin: 0; }
+.gholm-explorer p { margin: 0; line-height: 1.4; white-space: normal; }
+</style>"""
+
+
+def render(
+    net: GHOLMNet,
+    classes: Sequence[str],
+    photo: Photo,
+    mu: float,
+    theta: float,
+    fill: str = "mean",
+    target: int | None = None,
+    label: int | None = None,
+    attended: tuple | None = None,
+) -> tuple[bytes, str]:
+    """The explorer's picture (PNG) of a photo and the same in words; ``label`` is its true class, where known."""
+    config = net.config
+    device = next(net.parameters()).device
+    seen = look(net, to_input(photo.image, config).to(device), mu, theta, fill, target, attended)
+    drawn = ": drawn teaching data, not photographs" * config.dataset.startswith("mini_")
+    fig = explorer_panel(
+        seen, classes, config, mu, theta, photo.name, label, f"the network knows {config.dataset}{drawn}"
+    )
+    return style.png(fig, dpi=DPI), in_words(seen, classes, photo, mu, theta, label)
+
+
+def in_words(
+    seen: Look, classes: Sequence[str], photo: Photo, mu: float, theta: float, label: int | None = None
+) -> str:
+    """What :func:`render` shows, with its numbers."""
+    said = {branch: _said(logits, classes, label) for branch, logits in seen.logits.items()}
+    size = f"{100 * seen.box_share:.0f} % of the picture"
+    if seen.fallback:
+        size = "the whole picture, because nothing is above μ"
+    gone = 100 * float(seen.erased_mask.float().mean())
+    return (
+        f"{photo.name}: Raw says {said['raw']}. Heat of {classes[seen.target]}. μ = {mu:.2f}: the crop is {size}, "
+        f"and Crop says {said['crop']}. The answer, Raw + Crop: {said['both']}. "
+        f"θ = {theta:.2f}: {gone:.0f} % erased, then it says {said['drop']}."
+    )
+
+
+def _said(logits, classes: Sequence[str], label: int | None) -> str:
+    ((k, p),) = top(logits, 1)
+    mark = "" if label is None else " ✓" if k == label else " ✗"
+    return f"{classes[k]} {100 * p:.0f} %{mark}"
+
+
+class Explorer(Panel):
+    """Upload or choose a picture, move mu and theta, choose fill and class.
+
+    net      in eval mode; samples of the classes it knows, grouped by their label
+    photos   pictures of your own to start with; the last one is shown
+
+    A file that cannot be read is refused in one sentence (``explorer.notice``), and the picture stays.
+    """
+
+    def __init__(
+        self,
+        net: GHOLMNet,
+        samples: Sequence[Sample],
+        classes: Sequence[str],
+        photos: Sequence[Photo] = (),
+    ) -> None:
+        self.net, self.classes = net, tuple(classes)
+        self.by_class = {k: [s for s in samples if s.label == k] for k in range(len(classes))}
+        self.photos = list(photos)
+        self._attended = lru_cache(maxsize=8)(self._attend)
+        most = max(map(len, self.by_class.values()))
+        named = [(name, k) for k, name in enumerate(classes)]
+        controls = {
+            "picture": dropdown(
+                "picture of", self._choices(), self._last(), hint="a class, or your own photo"
+            ),
+            "number": widgets.BoundedIntText(
+                value=1, min=1, max=most, description="number", layout=widgets.Layout(width="150px")
+            ),
+            "target": dropdown(
+                "heat of",
+                [("predicted class", PREDICTED), *named],
+                hint="class c of eq. (1); the paper: predicted",
+            ),
+            "fill": dropdown("erase with", FILLS, net.config.fill, hint="what erased pixels become"),
+            "mu": slider(
+                "μ", net.config.mu, 0, 5, 0.1, hint="threshold of the crop, eq. (5), in means of the heat"
+            ),
+            "theta": slider(
+                "θ", 1.5, 0, 5, 0.1, hint="threshold of the erasure, eq. (6), in means of the heat"
+            ),
+        }
+        self.upload = widgets.FileUpload(
+            accept="image/*",
+            description=f"your photo, up to {LARGEST_UPLOAD_MB} MB",
+            layout=widgets.Layout(width="max-content"),
+        )
+        self.notice = widgets.HTML()
+        for name in ("mu", "theta"):
+            controls[name].layout.width = "380px"
+        super().__init__(self._render, controls)
+        self.image.layout.width, self.image.layout.max_height = "100%", "74vh"
+        self.image.layout.object_fit = "contain"
+        row, *rest = self.children
+        row.children = [self.upload, *row.children]
+        rules = widgets.HTML(_STYLE, layout=widgets.Layout(display="none"))
+        self.children = [rules, row, self.notice, *rest]
+        self.layout.padding = "4px 12px"  # in a tab of its own nothing else keeps it off the edge
+        self.add_class("gholm-explorer")
+        self.upload.observe(self._uploaded, names="value")
+
+    def show(self, photo: Photo) -> None:
+        """Put a picture into the list of pictures and show it."""
+        self.photos.append(photo)
+        picture = self.controls["picture"]
+        shown = picture.value
+        with self.hold_trait_notifications():
+            picture.unobserve(
+                self._changed, names="value"
+            )  # a new list resets the value: not worth a drawing
+            picture.options, picture.value = self._choices(), shown
+            picture.observe(self._changed, names="value")
+        picture.value = self._last()
+        self._notice(" · ".join([way_in(photo.image.size, self.net.config), *photo.notes]))
+
+    def _choices(self) -> list[tuple[str, tuple[str, int]]]:
+        """Your own photos, newest first, then the classes."""
+        own = [(f"{i + 1}. {p.name}", ("photo", i)) for i, p in enumerate(self.photos)]
+        return own[::-1] + [(name, ("class", k)) for k, name in enumerate(self.classes) if self.by_class[k]]
+
+    def _last(self) -> tuple[str, int] | None:
+        return ("photo", len(self.photos) - 1) if self.photos else None
+
+    def _photo(self, picture: tuple[str, int], number: int) -> tuple[Photo, int | None]:
+        """The chosen picture and its true class, None for your own; a number past the last one is the last."""
+        kind, k = picture
+        if kind == "photo":
+            return self.photos[k], None
+        own = self.by_class[k]
+        number = min(number, len(own))
+        return Photo(load_image(own[number - 1].path), f"{self.classes[k]} {number}/{len(own)}"), k
+
+    def _attend(self, picture: tuple[str, int], number: int, target: int | None) -> tuple:
+        photo, _ = self._photo(picture, number)
+        device = next(self.net.parameters()).device
+        return attend(self.net, to_input(photo.image, self.net.config).to(device), target)
+
+    def _render(
+        self, picture: tuple[str, int], number: int, target: int | None, fill: str, mu: float, theta: float
+    ) -> tuple[bytes, str]:
+        photo, label = self._photo(picture, number)
+        target = None if target == PREDICTED else target
+        attended = self._attended(picture, number, target)
+        return render(self.net, self.classes, photo, mu, theta, fill, target, label, attended)
+
+    def _uploaded(self, change: dict) -> None:
+        for file in change["new"]:
+            try:
+                self.show(read_photo(file["content"], file["name"]))
+            except PhotoError as error:
+                self._notice(f"{error} The picture below is still the one before.", bad=True)
+        if change["new"]:
+            self.upload.value = ()  # so that the same file, mended, can be taken again
+
+    def _notice(self, words: str, bad: bool = False) -> None:
+        look = 'role="alert" style="color:#b00020;font-weight:bold"' if bad else 'role="status"'
+        self.notice.value = f"<p {look}>{html.escape(words)}</p>"

@@ -1,0 +1,302 @@
+"""What every reader shares: a data set and its samples, list reading, and errors that say what to do.
+
+Boxes are `(x0, y0, x1, y1)`, half open, in pixels of the image file: column `x` lies inside
+when `x0 <= x < x1`. Each reader says in its own module how its owner writes them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+Box = tuple[int, int, int, int]
+
+
+class DataError(ValueError):
+    """A data set is missing, incomplete or damaged. The message says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image.
+
+    `path` is absolute; `label` counts from 0; `image_id` is the path relative to the data set's
+    folder in posix form, so `data.root / sample.image_id == sample.path`; `box` is half open pixels
+    `x0, y0, x1, y1`, or None when the owner's boxes are not there.
+    """
+
+    path: Path
+    label: int
+    image_id: str
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class FineGrainedData:
+    """A data set as its lists describe it; `root` is the folder that holds the lists."""
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """(classes, training images, test images), the columns of the paper's Table 1."""
+        return len(self.classes), len(self.train), len(self.test)
+
+
+# --- finding files --------------------------------------------------------------------------
+
+
+def require_files(folder: Path, relative: Iterable[str]) -> None:
+    """Raise a `DataError` for the first of `relative` that is not a file or folder in `folder`."""
+    for name in relative:
+        if not (folder / name).exists():
+            raise DataError(missing_message(folder, name))
+
+
+def missing_message(folder: Path, relative: str) -> str:
+    """Say which path was expected, what was found instead, and what to move when that helps."""
+    expected = folder / relative
+    parts = [f"Expected {expected}, which is not there.", _what_is_there(folder, expected)]
+    if advice := _misplaced(folder, relative):
+        parts.append(advice)
+    return "\n  ".join(parts)
+
+
+def _what_is_there(folder: Path, expected: Path) -> str:
+    """Describe the nearest folder above `expected` that exists, up to the one above `folder`."""
+    nearest, absent = expected.parent, ""
+    while not nearest.is_dir():
+        if nearest == folder.parent:
+            return f"Found: {nearest} does not exist."
+        absent, nearest = f"{nearest} does not exist; ", nearest.parent
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in os.scandir(nearest))
+    shown = ", ".join(names[:8]) + (f", ... ({len(names)} entries)" if len(names) > 8 else "")
+    return f"Found: {absent}{nearest} holds {shown or 'nothing'}."
+
+
+def _misplaced(folder: Path, relative: str) -> str | None:
+    """Look one level too high and up to two levels too deep for the file; advise what to move."""
+    tail = PurePosixPath(relative)
+    for base in _likely_bases(folder):
+        if (base / tail).exists():
+            return _move_advice(base, folder, base / tail)
+    for base in _likely_bases(folder, itself=True):
+        if (base / tail.name).exists() and base / tail.name != folder / tail:
+            wanted = (folder / tail).parent
+            return (
+                f"{base / tail.name} is in the wrong folder: move it, and what belongs beside it, "
+                f"into {wanted}."
+            )
+    return None
+
+
+def _likely_bases(folder: Path, itself: bool = False) -> list[Path]:
+    below = _subfolders(folder)
+    deeper = [inner for outer in below for inner in _subfolders(outer)]
+    deeper += [beside / folder.name for beside in _subfolders(folder.parent) if beside != folder]
+    return ([folder] if itself else []) + below + [folder.parent] + deeper
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+
+
+def _move_advice(base: Path, folder: Path, found: Path) -> str:
+    if base == folder.parent:
+        also = f", or use {base.parent} as the data root" if base.name == folder.name else ""
+        return f"{found} lies one level too high: move what belongs to it into {folder}{also}."
+    return f"{found} lies too deep: move the contents of {base} into {folder}."
+
+
+def require_images(folder: Path, image_ids: Sequence[str]) -> None:
+    """Raise a `DataError` with the count and the first paths when listed images are not there."""
+    missing = missing_images(folder, image_ids)
+    if not missing:
+        return
+    first = "".join(f"\n    {path}" for path in missing[:5])
+    more = "\n    ..." if len(missing) > 5 else ""
+    advice = _nested_images(missing[0])
+    raise DataError(
+        f"{len(missing)} of {len(image_ids)} listed images are not there. Expected:{first}{more}\n"
+        f"  {_what_is_there(folder, missing[0])}{advice}"
+    )
+
+
+def missing_images(folder: Path, image_ids: Iterable[str]) -> list[Path]:
+    """The listed images that are not on disk. Each folder is listed once: quicker than a stat."""
+    listings: dict[Path, set[str]] = {}
+    missing = []
+    for image_id in image_ids:
+        path = folder / image_id
+        if path.parent not in listings:
+            listings[path.parent] = _names_in(path.parent)
+        if path.name not in listings[path.parent]:
+            missing.append(path)
+    return missing
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+
+
+def _nested_images(expected: Path) -> str:
+    """`cars_train/cars_train/00001.jpg`: mirrors and unpackers like to repeat a folder's name."""
+    for parent in expected.parents:
+        nested = parent / parent.name / expected.relative_to(parent)
+        if nested.exists():
+            inner = parent / parent.name
+            return f"\n  {nested} lies too deep: move the contents of {inner} into {parent}."
+    return ""
+
+
+# --- reading lists --------------------------------------------------------------------------
+
+
+def read_rows(path: Path, columns: str) -> list[tuple[str, list[str]]]:
+    """Rows of a text list as (`"file, line 7"`, fields); the last field keeps its spaces.
+
+    `columns` names the fields, such as `"id path"`. Blank lines are skipped; a file without
+    rows, a line with too few fields or bytes that are not UTF-8 raise a `DataError`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text file in UTF-8: {error}.") from error
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    wanted = len(columns.split())
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        fields = line.strip().split(maxsplit=wanted - 1)
+        if fields and len(fields) < wanted:
+            raise DataError(f"{path}, line {number}: expected '{columns}', found '{line.strip()}'.")
+        if fields:
+            rows.append((f"{path}, line {number}", fields))
+    if not rows:
+        raise DataError(f"{path} is empty: expected lines of '{columns}'.")
+    return rows
+
+
+def read_table(path: Path, columns: str) -> dict[str, tuple[str, list[str]]]:
+    """Rows of a text list keyed by their first field: id -> (`"file, line 7"`, other fields)."""
+    table: dict[str, tuple[str, list[str]]] = {}
+    for where, (key, *rest) in read_rows(path, columns):
+        if key in table:
+            raise DataError(f"{where}: id '{key}' was already given at {table[key][0]}.")
+        table[key] = (where, rest)
+    return table
+
+
+def require_same_ids(first: Path, ids: Iterable[str], second: Path, others: Iterable[str]) -> None:
+    """Raise a `DataError` unless both lists speak of the same ids."""
+    for have, a, lack, b in ((first, ids, second, others), (second, others, first, ids)):
+        extra = [key for key in a if key not in b]
+        if extra:
+            raise DataError(
+                f"{have} and {lack} do not match: {len(extra)} ids of the first are not in the "
+                f"second, such as {', '.join(map(repr, extra[:5]))}. "
+                "Are both from the same download?"
+            )
+
+
+def parse_ints(where: str, values: Sequence, what: str) -> list[int]:
+    """Whole numbers, or a `DataError` that says where they were expected."""
+    try:
+        return [int(value) for value in values]
+    except (ValueError, TypeError):
+        found = " ".join(map(str, values))
+        raise DataError(f"{where}: expected {what}, found '{found}'.") from None
+
+
+def parse_floats(where: str, texts: Sequence[str], what: str) -> list[float]:
+    """Finite numbers, or a `DataError` that says where they were expected."""
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        numbers = [float("nan")]
+    if not all(map(math.isfinite, numbers)):
+        raise DataError(f"{where}: expected {what}, found '{' '.join(texts)}'.")
+    return numbers
+
+
+def class_index(where: str, number: int, classes: int) -> int:
+    """The owners count classes from 1; ours count from 0."""
+    if not 1 <= number <= classes:
+        raise DataError(f"{where}: class {number} is out of range, expected 1 to {classes}.")
+    return number - 1
+
+
+def checked_box(where: str, x0: float, y0: float, x1: float, y1: float) -> Box:
+    """A half-open box in whole pixels that covers the given corners; it may not be empty."""
+    if not (x0 < x1 and y0 < y1):
+        raise DataError(f"{where}: the box x {x0}..{x1}, y {y0}..{y1} is empty.")
+    return math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
+
+
+def safe_id(where: str, prefix: str, relative: str) -> str:
+    """Join a listed image name to its folder, refusing names that lead out of it."""
+    name = PurePosixPath(relative)
+    if name.is_absolute() or ".." in name.parts or "\\" in relative:
+        raise DataError(f"{where}: the image name '{relative}' leads out of its folder.")
+    return f"{prefix}/{name}"
+
+
+def load_mat(path: Path, variables: Sequence[str]) -> list[np.ndarray]:
+    """The named variables of a MATLAB file, each at least one-dimensional."""
+    import numpy as np  # here: listing data sets needs neither
+    import scipy.io
+
+    try:
+        content = scipy.io.loadmat(path, squeeze_me=True)
+    # A damaged file makes scipy raise almost anything.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as a MATLAB file: {error}.") from error
+    absent = [name for name in variables if name not in content]
+    if absent:
+        held = ", ".join(name for name in content if not name.startswith("__"))
+        raise DataError(f"{path} has no variable '{absent[0]}'; it holds: {held or 'nothing'}.")
+    return [np.atleast_1d(content[name]) for name in variables]
+
+
+def finish(
+    name: str,
+    folder: Path,
+    classes: Sequence[str],
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+) -> FineGrainedData:
+    """The checks that all readers share: empty splits, duplicates, overlap, missing images."""
+    for split, samples in (("training", train), ("test", test)):
+        if not samples:
+            raise DataError(f"{folder}: the lists name no {split} images.")
+        _refuse_repeats(folder, split, samples)
+    both = sorted({s.image_id for s in train} & {s.image_id for s in test})
+    if both:
+        raise DataError(
+            f"{folder}: {len(both)} images are listed for training and for test, "
+            f"such as {', '.join(both[:5])}."
+        )
+    require_images(folder, [sample.image_id for sample in (*train, *test)])
+    return FineGrainedData(name, folder, tuple(classes), tuple(train), tuple(test))
+
+
+def _refuse_repeats(folder: Path, split: str, samples: Sequence[Sample]) -> None:
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.image_id in seen:
+            raise DataError(f"{folder}: image {sample.image_id} is listed twice for {split}.")
+        seen.add(sample.image_id)

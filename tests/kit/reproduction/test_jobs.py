@@ -1,0 +1,123 @@
+"""The grid: what the paper's tables need, once each, in a useful order, shared without a double."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from gholm_kit.reproduction import jobs
+from gholm_kit.reproduction.jobs import Job
+from gholm_kit.reproduction.questions import LEDGER
+from gholm_lib.config import load_config
+
+
+def test_rows_of_table_2_add_one_branch_each():
+    branches = [j.config.branches for j in jobs.table_jobs(2, "mini")]
+    assert branches == ["raw", "raw+crop", "raw+crop+sup", "raw+crop+sup+drop"]
+
+
+@pytest.mark.parametrize(("preset", "name"), [("paper", "cars"), ("mini", "mini_cars")])
+def test_presets_differ_in_data_and_settings_only(preset, name):
+    found = jobs.table_jobs(3, preset)
+    assert {j.config.dataset for j in found} == {name}
+    assert found[-1].config == load_config(preset, dataset=name)
+
+
+def test_dogs_keep_the_papers_exception():
+    paper, mini = (jobs.table_jobs(9, preset)[-1].config for preset in ("paper", "mini"))
+    assert (paper.backbone, paper.random_crop) == ("convnext_small.fb_in1k", False)
+    assert mini.random_crop is False
+
+
+def test_table_4_trains_each_mu_and_tests_the_papers_network_with_the_others():
+    found = jobs.table_jobs(4, "mini")
+    trained = [j.config.mu for j in found if j.tested_mu is None]
+    tested = [j.tested_mu for j in found if j.tested_mu is not None]
+    assert trained == [1.6, 1.7, 1.8, 1.9, 2.0, 2.1]
+    assert tested == [1.6, 1.8, 1.9, 2.0, 2.1]
+    assert {j.config.mu for j in found if j.tested_mu is not None} == {1.7}
+
+
+def test_names_of_jobs_are_distinct():
+    names = [j.name for j in jobs.all_jobs("mini", 3)]
+    assert len(set(names)) == len(names)
+    run = jobs.table_jobs(5, "mini")[0].config
+    assert Job(run, 2.0).name == f"{run.run_id}-tested-at-mu-2"
+
+
+@pytest.mark.parametrize("preset", ["mini", "paper"])
+def test_each_run_is_made_once_and_nothing_is_left_out(preset):
+    found = jobs.all_jobs(preset, 2)
+    assert max(Counter(found).values()) == 1
+    for table in jobs.TABLES:
+        assert set(jobs.with_seeds(jobs.table_jobs(table, preset), 2)) <= set(found)
+    assert set(jobs.with_seeds(jobs.ledger_jobs(preset), 2)) <= set(found)
+    assert set(jobs.with_seeds(jobs.epoch_jobs(preset), 2)) <= set(found)
+
+
+def test_tables_come_before_the_ledger_and_seed_0_before_seed_1():
+    found = jobs.all_jobs("mini", 2)
+    tables = set(jobs.with_seeds([j for t in jobs.TABLES for j in jobs.table_jobs(t, "mini")], 2))
+    places = {"first": [], "second": [], "ledger": []}
+    for place, job in enumerate(found):
+        kind = "ledger" if job not in tables else "second" if job.config.seed else "first"
+        if not job.config.holdout and job.config.classes is None:
+            places[kind].append(place)
+    assert max(places["first"]) < min(places["second"])
+    assert max(places["second"]) < min(places["ledger"])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 5])
+def test_shards_share_the_work_without_a_double(parts):
+    found = jobs.all_jobs("mini", 3)
+    shares = [jobs.shard(found, i + 1, parts) for i in range(parts)]
+    assert sorted(j.name for s in shares for j in s) == sorted(j.name for j in found)
+    work = [sum(j.config.epochs for j in s if j.tested_mu is None) for s in shares]
+    assert max(work) < 1.3 * min(work)
+    for share in shares:  # who trains a network tests it
+        trained = {j.config.run_id for j in share if j.tested_mu is None}
+        assert {j.config.run_id for j in share} == trained
+
+
+def test_a_shard_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="1 <= i <= n"):
+        jobs.shard([], 3, 2)
+
+
+# ---------------------------------------------------------------------- the ledger
+
+
+def test_each_reading_differs_from_ours_in_what_it_says():
+    ours = jobs.config_for("mini", "cub")
+    for question in LEDGER:
+        for reading in question.readings:
+            config = reading.config(ours)
+            if config is None:
+                assert reading.instead
+                continue
+            changed = {k for k, v in config.to_dict().items() if v != ours.to_dict()[k]}
+            assert changed == set(reading.changes) | (
+                {"epochs", "lr_decay_epochs"} if reading.longer > 1 else set()
+            )
+
+
+def test_readings_are_distinct_runs():
+    found = jobs.ledger_jobs("mini")
+    assert len({j.config.run_id for j in found}) == len(found) > 20
+
+
+def test_weights_are_a_reading_on_photographs_only():
+    on = {p: {j.config.backbone for j in jobs.ledger_jobs(p)} for p in ("mini", "paper")}
+    assert len(on["mini"]) == 1
+    assert on["paper"] == {"convnext_small.fb_in22k", "convnext_small.fb_in22k_ft_in1k"}
+
+
+def test_settings_that_the_paper_leaves_open_are_all_asked_for():
+    """Each field of the Config that names a reading of the paper has its question."""
+    asked = {f for q in LEDGER for r in q.readings for f in r.changes}
+    open_fields = (
+        "cam_weighted cam_class cam_layer connectivity crop_padding crop_min_size crop_square theta_per fill"
+    )
+    open_fields += " tau denominator normalize reduction z brightness saturation"
+    assert set(open_fields.split()) <= asked

@@ -1,0 +1,235 @@
+"""The runner: what is recorded is not made again, what fails is a result, and the time left is an honest guess."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gholm_kit.reproduction import make as runner
+from gholm_kit.reproduction.archive import Archive
+from gholm_kit.reproduction.estimate import ASSUMED_RATES, Estimate, duration, flops, passes, plan
+from gholm_kit.reproduction.jobs import Job
+from gholm_kit.reproduction.make import make_runs
+from gholm_lib.config import Config, RunOptions
+from gholm_lib.datasets import DataError
+from gholm_lib.records import RecordError, load_record
+from tests.noise import noise_in_cubs_layout
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CONFIG = Config(
+    dataset="cub",
+    weights="none",
+    image_size=32,
+    resize=36,
+    epochs=1,
+    lr=0.01,
+    lr_decay_epochs=(),
+    batch_size=4,
+    evaluate_every=1,
+)
+RAW = CONFIG.replace(crop=False, sup=False, drop=False)
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory) -> Path:
+    """Two classes of noise in the CUB layout."""
+    return noise_in_cubs_layout(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def options(data_root, tmp_path) -> RunOptions:
+    return RunOptions(data_root=data_root, runs=tmp_path / "runs", device="cpu", quiet=True)
+
+
+@pytest.fixture
+def records(tmp_path) -> Path:
+    return tmp_path / "records"
+
+
+def contents(folder: Path) -> dict[str, float]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+# ---------------------------------------------------------------------- making runs
+
+
+def test_a_finished_run_leaves_its_record_without_weights(options, records):
+    said: list[str] = []
+    make_runs([Job(RAW), Job(CONFIG)], records, options, said.append)
+    for config in (RAW, CONFIG):
+        assert sorted(p.name for p in (records / config.run_id).iterdir()) == [
+            "predictions.npz",
+            "record.json",
+        ]
+        assert load_record(records / config.run_id).settings == config
+    assert said[0].startswith("2 runs and tests, 0 recorded already; 2 left")
+    assert "[1/2]" in said[1]
+    assert "1 left, about" in said[1]
+    assert said[2].endswith("nothing left")
+
+
+def test_recorded_runs_are_not_made_again(options, records, monkeypatch):
+    make_runs([Job(RAW)], records, options)
+    before = contents(records)
+    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained again"))
+    said: list[str] = []
+    make_runs([Job(RAW)], records, options, said.append)
+    assert contents(records) == before
+    assert said == ["1 runs and tests, 1 recorded already; nothing left"]
+
+
+def test_a_record_in_a_folder_of_another_name_counts(options, records):
+    """Its settings say what it is: a field that the Config gains later changes every folder name."""
+    make_runs([Job(RAW)], records, options)
+    (records / RAW.run_id).rename(records / "cub-raw-00000000-s0")
+    assert Job(RAW) in Archive.read(records)
+
+
+def test_interrupted_it_goes_on_with_the_next(options, records, monkeypatch):
+    jobs, train = [Job(RAW.replace(seed=s)) for s in (0, 1)], runner.train
+
+    def interrupted(config, options):
+        if config.seed == 1:
+            raise KeyboardInterrupt
+        return train(config, options)
+
+    monkeypatch.setattr(runner, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_runs(jobs, records, options)
+    before = contents(records)
+    monkeypatch.setattr(runner, "train", train)
+    make_runs(jobs, records, options)
+    assert before.items() <= contents(records).items()
+    assert set(Archive.read(records).records) == set(jobs)
+
+
+def test_a_loss_that_is_not_finite_is_a_result(options, records):
+    diverging = RAW.replace(lr=1e25, epochs=2)
+    said: list[str] = []
+    make_runs([Job(diverging), Job(RAW)], records, options, said.append)
+    archive = Archive.read(records)
+    assert list(archive.records) == [Job(RAW)]  # the next run was made all the same
+    failure = archive.failed(diverging)[0]
+    assert failure["epoch"] == 1
+    assert "not finite" in failure["message"]
+    json.loads(
+        (records / diverging.run_id / "failure.json").read_text(), parse_constant=pytest.fail
+    )  # no NaN
+    assert "loss not finite in epoch 1" in said[1]
+    make_runs([Job(diverging)], records, options, said.append)
+    assert said[-1].endswith("1 recorded already; nothing left")
+
+
+def test_a_network_is_tested_with_another_mu(options, records):
+    make_runs([Job(CONFIG), Job(CONFIG, 0.5)], records, options)
+    archive = Archive.read(records)
+    trained, tested = archive.row(CONFIG)[0], archive.row(CONFIG, 0.5)[0]
+    assert (trained.tested_mu, tested.tested_mu) == (None, 0.5)
+    assert tested.settings == CONFIG
+    assert np.array_equal(trained.predictions.raw, tested.predictions.raw)
+    assert tested.results["last"]["box_area"] > trained.results["last"]["box_area"]
+
+
+def test_data_that_are_not_there_are_told_before_anything_starts(options, records):
+    jobs = [Job(RAW), Job(RAW.replace(dataset="cars"))]
+    with pytest.raises(DataError, match="Stanford Cars"):
+        make_runs(jobs, records, options)
+    assert not options.runs.exists()
+
+
+# ---------------------------------------------------------------------- how long
+
+
+def test_work_counts_branches_epochs_and_tests():
+    assert passes(RAW, 100, 50) == 3 * 100 + 50
+    assert passes(CONFIG, 100, 50) == 3 * 100 * 3 + 2 * 50
+    assert passes(CONFIG.replace(epochs=10, evaluate_every=5), 100, 50) == 10 * 900 + 2 * 100
+    assert passes(RAW.replace(max_steps=5), 100, 50) == 3 * 5 * RAW.batch_size + 50
+
+
+@pytest.fixture
+def estimate(options, made) -> Estimate:
+    """From one finished run of RAW that took 100 seconds, and no other knowledge."""
+    record = made(RAW, [True] * 8)
+    record.data |= {"train": 12, "test": 8}
+    known = Estimate("cpu", options.data_root)
+    known.known.append(known._rate(record))
+    return known
+
+
+def test_a_run_like_a_finished_one_takes_as_long(estimate):
+    assert estimate.seconds(Job(RAW.replace(seed=7))) == pytest.approx(100)
+    more = passes(CONFIG, 12, 8) / passes(RAW, 12, 8)
+    assert estimate.seconds(Job(CONFIG)) == pytest.approx(100 * more)
+    assert "this network at this size on a CPU" in estimate.basis(RAW)
+
+
+def test_a_test_is_shorter_than_a_run(estimate):
+    assert estimate.seconds(Job(CONFIG, 2.0)) < estimate.seconds(Job(CONFIG))
+
+
+def test_another_network_is_guessed_from_its_operations(estimate):
+    larger = RAW.replace(image_size=64, resize=72)
+    assert estimate.seconds(Job(larger)) == pytest.approx(400, rel=0.05)  # four times the pixels
+    assert "rough" in estimate.basis(larger)
+
+
+def test_another_device_tells_nothing(estimate):
+    elsewhere = replace(estimate, device="a GPU")
+    assert elsewhere.seconds(Job(RAW)) is None
+    assert elsewhere.left([Job(RAW)]) == "1 left, for how long no finished run tells yet"
+    assert "a trial tells" in elsewhere.basis(RAW)
+
+
+def test_runs_of_this_session_come_first(estimate, made):
+    record = made(RAW, [True] * 8)
+    record.data |= {"train": 12, "test": 8}
+    record.cost["seconds"] = 300.0
+    estimate.learn(Job(RAW), record)
+    assert estimate.seconds(Job(RAW)) == pytest.approx(300)
+
+
+def test_the_plan_names_runs_hours_memory_and_disk(options, put, made, tmp_path):
+    record = made(RAW, [True] * 8)
+    record.data |= {"train": 12, "test": 8}
+    text = plan([Job(RAW), Job(RAW.replace(seed=1))], put(record), options)
+    assert "2 runs and tests are needed, 1 are recorded" in text
+    assert RAW.replace(seed=1).run_id in text
+    assert "1.0 GiB at most in a process that made such a run" in text
+    assert "hours, cub: rest on" in text
+    assert "GiB of weights" in text
+    assert not options.runs.exists()
+
+
+def test_the_plan_counts_operations_and_says_that_the_rate_of_a_gpu_is_assumed(options, put, made):
+    todo = [Job(RAW.replace(seed=1)), Job(RAW.replace(seed=2))]
+    record = made(RAW, [True] * 8)
+    (line,) = (
+        line for line in plan(todo, put(record), options).splitlines() if line.startswith("operations")
+    )
+    once = passes(RAW, 12, 8) * flops(RAW)
+    assert float(line.split()[1].rstrip(";")) == pytest.approx(2 * once, rel=0.05)
+    assert "assumed, not measured" in line
+    for rate in ASSUMED_RATES:
+        assert f"{rate / 1e12:.0f} T/s {duration(2 * once / rate)}" in line
+
+
+def test_a_damaged_note_and_a_record_of_another_version_are_named(options, tmp_path, put, made):
+    folder = put(made(RAW, [True] * 8))
+    path = folder / Job(RAW).name / "record.json"
+    path.write_text(path.read_text().replace('"mu"', '"newer"', 1))
+    with pytest.raises(RecordError, match=r"record.json.* unknown setting 'newer'"):
+        Archive.read(folder)
+    path.unlink()
+    (path.parent / "failure.json").write_text('{"epoch": ')
+    with pytest.raises(RecordError, match=r"failure\.json cannot be read"):
+        Archive.read(folder)
+
+
+def test_durations_are_in_a_fitting_unit():
+    assert [duration(s) for s in (40, 600, 7200, 10 * 86400)] == ["40 s", "10 min", "2.0 h", "10 days"]

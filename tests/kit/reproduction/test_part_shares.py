@@ -1,0 +1,60 @@
+"""Shares of the deciding parts against numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gholm_kit.reproduction.archive import PARTS, load_parts
+from gholm_kit.reproduction.jobs import MUS
+from gholm_kit.reproduction.part_shares import THETAS, part_shares
+from gholm_kit.teaching.deciding_parts import Study, heat_of
+from gholm_lib import masking
+from gholm_lib.config import Config
+from gholm_lib.model import GHOLMNet
+
+
+@pytest.fixture
+def net() -> GHOLMNet:
+    torch.manual_seed(0)
+    net = GHOLMNet.from_config(Config(weights="none", image_size=32, resize=36), 3)
+    torch.nn.init.normal_(net.backbone.get_classifier().weight, 0, 0.3)
+    return net.eval()
+
+
+@pytest.fixture
+def study() -> Study:
+    """Deciding: everything, in the first image; the left half, in the second."""
+    places = torch.full((2, 32, 32), 1 / 1024)
+    places[1, :, :16], places[1, :, 16:] = 1 / 512, 0
+    torch.manual_seed(1)
+    return Study(
+        samples=(),
+        images=torch.randn(2, 3, 32, 32),
+        labels=torch.zeros(2, dtype=int),
+        boxes=None,
+        deciding=places,
+    )
+
+
+def test_shares_are_those_of_the_boxes_and_masks(net, study):
+    found = part_shares(net, study)
+    heat = heat_of(net, study.images)
+    for mu in MUS:
+        x0, y0, x1, y1 = masking.largest_component_boxes(masking.threshold(heat, mu))[1].tolist()
+        assert found[f"area_{mu:g}"][1] == pytest.approx((x1 - x0) * (y1 - y0) / 1024, abs=1e-3)
+        left = max(0, min(x1, 16) - min(x0, 16)) * (y1 - y0)
+        assert found[f"kept_{mu:g}"][1] == pytest.approx(left / 512, abs=1e-3)
+        assert found[f"kept_{mu:g}"][0] == pytest.approx(found[f"area_{mu:g}"][0], abs=1e-3)
+        assert found[f"kept_moved_{mu:g}"][0] == pytest.approx(found[f"area_{mu:g}"][0], abs=1e-3)
+    for theta in THETAS:
+        mask = heat[1] > theta * heat[1].mean()
+        assert found[f"erased_{theta:g}"][1] == pytest.approx(float(mask.float().mean()), abs=1e-3)
+        assert found[f"removed_{theta:g}"][1] == pytest.approx(float(mask[:, :16].float().mean()), abs=1e-3)
+
+
+def test_nothing_measured_is_none(tmp_path):
+    assert load_parts(tmp_path / PARTS) is None
+    np.savez(tmp_path / PARTS, kept=np.array([0.5], np.float16))
+    assert load_parts(tmp_path / PARTS)["kept"].tolist() == [0.5]

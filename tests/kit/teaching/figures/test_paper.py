@@ -1,0 +1,109 @@
+"""The paper's figures show what the network computed: numbers behind the pictures, not the pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from gholm_kit.reproduction.paper_figures import some_images
+from gholm_kit.teaching.figures import paper
+from gholm_lib.backbone import create_backbone
+from gholm_lib.config import Config
+from gholm_lib.datasets import FineGrainedData, Sample
+from gholm_lib.gradcam import gradcam
+from gholm_lib.loading import to_input
+from gholm_lib.model import GHOLMNet
+
+CONFIG = Config(weights="none", image_size=64, resize=72)
+
+
+@pytest.fixture
+def sample(tmp_path) -> Sample:
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((80, 70), Image.Resampling.BICUBIC).save(tmp_path / "a.png")
+    return Sample(tmp_path / "a.png", 1, "a.png")
+
+
+@pytest.fixture
+def net() -> GHOLMNet:
+    torch.manual_seed(0)
+    net = GHOLMNet.from_config(CONFIG, 3)
+    torch.nn.init.normal_(net.backbone.get_classifier().weight, 0, 0.3)
+    return net.eval()
+
+
+def texts(fig) -> str:
+    return "\n".join(t.get_text() for ax in fig.axes for t in (*ax.texts, ax.title)) + (
+        fig.get_supxlabel() or ""
+    )
+
+
+def test_following_an_image_gives_what_the_network_gives(net, sample):
+    path = paper.follow(net, sample)
+    image = to_input(Image.open(sample.path), CONFIG)[None]
+    with torch.no_grad():
+        out = net.attend(image)
+        features = net.backbone.forward_features(image)
+    assert torch.allclose(path.raw, out.raw_logits[0])
+    assert torch.allclose(path.cropped, out.crop_logits[0])
+    assert path.box == out.crop_boxes[0].tolist()
+    summed = (path.weights[:, None, None] * path.features).sum(0).relu()  # eq. (2)
+    assert torch.allclose(summed, gradcam(net.head, features)[0], atol=1e-6)
+    hidden = path.heat > 1.5 * path.heat.mean()
+    assert np.allclose(path.erased[hidden], CONFIG.image_mean, atol=1e-5)
+    assert np.allclose(path.erased[~hidden], path.picture[~hidden])
+
+
+def test_figure_2_names_every_loss_and_gamma(net, sample):
+    shown = texts(paper.whole_network(paper.follow(net, sample), CONFIG.replace(gamma=0.3)))
+    for name in ("L_{raw}", "L_{crop}", "0.3", "L_{drop}", "L_c", "drawn teaching data"):
+        assert name in shown
+
+
+def test_figure_3_shows_the_largest_weights(net, sample):
+    path = paper.follow(net, sample)
+    shown = texts(paper.gradcam_flow(path, CONFIG))
+    largest = path.weights[path.weights.abs().argmax()]
+    assert f"{largest:+.3f}" in shown
+    assert f"4 of {len(path.weights)}" in shown
+
+
+def test_figure_4_reads_the_block_from_the_network():
+    with torch.device("meta"):
+        small, mini = timm.create_model("convnext_small"), create_backbone(Config.backbone, 2, "none")
+    steps = paper.block_steps(small)
+    assert steps[0] == "depthwise convolution 7 × 7\n768 channels"
+    assert steps[1:4] == ["layer norm", "1 × 1 up\n768 → 3072", "GELU"]
+    assert steps[-1] == "times γ (layer scale)"
+    assert len(paper.block_steps(mini)) == 5  # no layer scale
+    assert "112 → 448" in texts(paper.convnext_block({"mini": mini}))
+
+
+def test_figure_6_says_what_was_not_run(net, sample):
+    path = paper.follow(net, sample)
+    fig = paper.branch_grid([("mini_birds", "✓ a", path), ("mini_cars", "", None)], 1.7)
+    shown = texts(fig)
+    assert shown.count("not run") == 1
+    assert "mini birds\n✓ a" in shown
+    assert "drawn teaching data" in shown
+    images = [len(ax.images) for ax in fig.axes[:8]]
+    assert images == [1, 0, 2, 0, 1, 0, 1, 0]  # rows of two columns; the heatmap lies over the image
+
+
+def test_a_verdict_says_the_class_and_whether_it_is_right():
+    logits = torch.tensor([0.0, 2.0, 1.0])
+    assert paper.verdict(logits, 1, ("a", "b", "c")) == "✓ b"
+    assert paper.verdict(logits, 0, ("a", "b", "c")) == "✗ b"
+
+
+def test_nobody_picks_the_images_of_figure_6(tmp_path):
+    test = tuple(Sample(tmp_path / f"{k}", k % 5, str(k)) for k in range(50))
+    data = FineGrainedData("set", tmp_path, tuple("abcde"), (), test)
+    first = some_images(data, 3, seed=0)
+    assert first == some_images(data, 3, seed=0)
+    assert len({s.label for s in first}) == 3
+    others = {s.image_id for seed in range(20) for s in some_images(data, 3, seed)}
+    assert len(others) > 20

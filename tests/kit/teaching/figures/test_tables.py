@@ -1,0 +1,94 @@
+"""Pictures of tables: dots and intervals lie where the numbers are, and what was not run says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gholm_kit.teaching.figures import tables
+from gholm_lib.uncertainty import Difference, images_needed
+
+
+def points(ax) -> list[tuple[float, float]]:
+    """Middle of every drawn interval."""
+    return [(float(x), float(y)) for c in ax.containers for x, y in zip(*c.lines[0].get_data(), strict=True)]
+
+
+def words(ax) -> str:
+    return "\n".join(t.get_text() for t in ax.texts)
+
+
+def test_steps_beside_the_papers():
+    delta = Difference(6.0, 3.0, 9.0, 3)
+    fig = tables.steps({"mini_birds": {"Crop": (0.8, delta), "Sup": (0.2, None)}})
+    ax = fig.axes[0]
+    assert [y for _, y in points(ax)] == [6.0]
+    low, high = ax.containers[0].lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((3.0, 9.0))
+    assert [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "D"] == [0.8, 0.2]
+    assert words(ax).strip() == "not run"
+    assert "drawn" in fig.get_supxlabel()
+
+
+def test_photographs_are_not_called_drawn():
+    fig = tables.steps({"cub": {"Crop": (0.8, None)}})
+    assert not fig.get_supxlabel()
+
+
+def test_mu_has_a_series_trained_and_a_series_tested():
+    paper = {1.6: -0.3, 1.7: 0.0, 1.8: -0.1}
+    delta = Difference(-1.0, -2.0, 0.0, 1)
+    fig = tables.mu_steps(paper, {1.6: delta, 1.8: None}, {1.6: None, 1.8: None}, "mini_birds")
+    ax = fig.axes[0]
+    assert [y for _, y in points(ax)] == [-1.0]
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert "trained with μ" in labels
+    assert "tested with μ only: not run" in labels
+
+
+def test_readings_are_lines_with_their_words():
+    effects = [
+        ("tau", "0.1", Difference(2.0, 1.0, 3.0, 3), "better"),
+        ("normalize", "z as it comes", None, "diverged"),
+        ("fill", "black", Difference(-0.5, -2.0, 1.0, 3), "within noise"),
+    ]
+    ax = tables.readings(effects, "mini_birds").axes[0]
+    assert points(ax) == [(2.0, 0.0), (-0.5, 2.0)]
+    assert words(ax).strip() == "diverged"
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        "tau: 0.1",
+        "normalize: z as it comes",
+        "fill: black",
+    ]
+    faces = [c.lines[0].get_markerfacecolor() for c in ax.containers]
+    assert faces[0] != "white"
+    assert faces[1] == "white"
+
+
+def test_a_reading_far_away_is_an_arrow_and_leaves_the_scale_to_the_others():
+    near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
+    far = ("normalize", "z as it comes", Difference(-78.0, -80.0, -76.0, 3), "worse")
+    alone, both = (tables.readings(e, "mini_birds").axes[0] for e in ([near], [near, far]))
+    assert points(both) == points(alone)
+    assert both.get_xlim() == alone.get_xlim()
+    assert words(both).strip() == "-78.0"
+    (arrow,) = (line for line in both.lines if line.get_marker() == "<")
+    assert arrow.get_ydata()[0] == 1
+
+
+def test_a_very_wide_interval_runs_off_the_chart():
+    near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
+    wide = ("z", "as it comes", Difference(-11.0, -54.0, 30.0, 3), "within noise")
+    ax = tables.readings([near, wide], "mini_birds").axes[0]
+    assert ax.get_xlim() == (-tables.FAR - 1, tables.FAR + 1)
+
+
+def test_the_curve_of_images_is_the_formula():
+    ax = tables.images_for(0.9, 0.1, {"a set": 5794}).axes[0]
+    unpaired, paired = ax.lines[0], ax.lines[1]
+    for k in (0, 30):
+        x = unpaired.get_xdata()[k]
+        assert unpaired.get_ydata()[k] == images_needed(x, 0.9)
+        assert paired.get_ydata()[k] == images_needed(x, 0.9, max(0.1, x / 100))
+    assert np.any([5794 in line.get_ydata() for line in ax.lines])
+    assert len(tables.images_for(0.9, None, {}).axes[0].get_legend().get_texts()) == 1

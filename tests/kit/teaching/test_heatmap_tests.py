@@ -1,0 +1,237 @@
+"""Measures of a heatmap against independent facts: scipy, parts placed by hand, a network that has forgotten."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import spearmanr
+
+from gholm_kit.teaching import deciding_parts
+from gholm_kit.teaching import heatmap_tests as hq
+from gholm_lib.config import Config
+from gholm_lib.datasets import Sample
+from gholm_lib.gradcam import gradcam, upsample
+from gholm_lib.loading import to_input, to_picture
+
+STRETCHED = Config(image_size=112, resize=112, random_crop=False)
+CENTRE = Config(image_size=112, resize=128)
+
+
+# ---------------------------------------------------------------------- how alike are two maps?
+
+
+def test_rank_correlation_is_spearmans_with_ties():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(4, 6, 7, generator=generator).relu() for _ in "ab")  # half of the numbers tie at 0
+    expected = [spearmanr(x.flatten(), y.flatten()).statistic for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(hq.rank_correlation(a, b), expected, atol=1e-12)
+    np.testing.assert_allclose(hq.rank_correlation(a, 3 * a**3), 1)
+
+
+def test_a_constant_map_has_no_order():
+    a = torch.rand(2, 3, 3)
+    b = a.clone()
+    b[1] = 0
+    found = hq.rank_correlation(a, b)
+    assert found[0] == pytest.approx(1)
+    assert np.isnan(found[1])
+
+
+def test_mean_interval_of_a_proportion_is_close_to_the_normal_one():
+    half = 1.96 * np.sqrt(0.3 * 0.7 / 400)
+    for values in (np.arange(400) < 120, np.float64(np.arange(400) < 120)):  # Wilson, bootstrap
+        mean, low, high = hq.mean_interval(values)
+        assert mean == pytest.approx(0.3)
+        assert (low, high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.008)
+        assert hq.mean_interval(values) == (mean, low, high)
+
+
+def test_ten_misses_of_ten_do_not_prove_that_there_is_never_a_hit():
+    mean, low, high = hq.mean_interval(np.zeros(10, bool))
+    assert (mean, low) == (0, 0)
+    assert high > 0.2
+
+
+def test_mean_interval_leaves_out_what_is_undefined():
+    assert hq.mean_interval(np.array([1.0, np.nan, 1.0])) == (1.0, 1.0, 1.0)
+    assert np.isnan(hq.mean_interval(np.array([np.nan]))).all()
+
+
+# ---------------------------------------------------------------------- other libraries
+
+
+@pytest.fixture
+def net(small_study):
+    return small_study[0]
+
+
+def test_other_libraries_draw_the_same_maps_and_leave_the_network_alone(small_study):
+    net, study, *_ = small_study
+    net.train()
+    before = [p.clone() for p in net.parameters()]
+    with torch.no_grad():
+        ours = gradcam(net.head, net.backbone.forward_features(study.images))
+    assert (ours.amax((1, 2)) > 0).all()
+    others = hq.other_libraries(net.backbone)
+    assert set(others) == {"captum", "torch-cam", "pytorch-grad-cam"}
+    if others["torch-cam"] is None:
+        others.pop("torch-cam")  # has no release for Python 3.10
+    for name, run in others.items():
+        theirs = run(study.images.clone())
+        scaled = name == "pytorch-grad-cam"
+        expected = hq.min_max(upsample(ours, 32)) if scaled else ours
+        torch.testing.assert_close(theirs, expected, rtol=1e-4, atol=1e-5, msg=name)
+    assert net.training
+    assert all(p.grad is None for p in net.parameters())
+    assert all(map(torch.equal, net.parameters(), before))
+
+
+def test_a_library_that_is_not_installed_is_none(net, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "captum.attr", None)  # importing it raises ImportError
+    others = hq.other_libraries(net.backbone)
+    assert others["captum"] is None
+    assert others["pytorch-grad-cam"] is not None
+
+
+def test_min_max():
+    heat = torch.tensor([[[1.0, 3.0], [2.0, 1.0]], [[4.0, 4.0], [4.0, 4.0]]])
+    assert hq.min_max(heat).tolist() == [[[0, 1], [0.5, 0]], [[0, 0], [0, 0]]]
+
+
+# ---------------------------------------------------------------------- forgetting
+
+
+def test_forgetting_goes_from_the_head_to_the_stem_and_keeps_the_numbers(net):
+    names, state = [], {k: v.clone() for k, v in net.backbone.state_dict().items()}
+    for name, shuffled in hq.shuffled_from_the_top(net.backbone):
+        names.append(name)
+        changed = {
+            k.split(".")[0] if not k.startswith("stages") else ".".join(k.split(".")[:2])
+            for k, v in shuffled.state_dict().items()
+            if not torch.equal(v, state[k])
+        }
+        assert changed == set(names)  # it and those before, nothing else
+    assert names == ["head", "stages.3", "stages.2", "stages.1", "stages.0", "stem"]
+    for key, value in shuffled.state_dict().items():
+        assert torch.equal(value.flatten().sort()[0], state[key].flatten().sort()[0])
+    assert all(torch.equal(v, state[k]) for k, v in net.backbone.state_dict().items())
+
+
+def test_the_unweighted_map_does_not_see_the_head_and_gradcam_does(small_study):
+    net, study, *_ = small_study
+    kept = {w: hq.forgetting(net.backbone, study.images, study.labels, w) for w in (True, False)}
+    assert list(kept[True])[:2] == ["trained", "head"]
+    np.testing.assert_allclose(kept[False]["head"], 1)
+    assert np.nanmax(kept[True]["head"]) < 0.999
+    np.testing.assert_allclose(kept[True]["trained"], 1)
+
+
+def test_a_map_that_vanishes_counts_as_nothing_left_and_one_that_never_was_does_not_count(monkeypatch):
+    maps = iter(torch.tensor([[[[1.0, 2.0]], [[0.0, 0.0]]], [[[0.0, 0.0]], [[1.0, 2.0]]]]))
+    monkeypatch.setattr(hq, "_maps", lambda *_: next(maps))
+    monkeypatch.setattr(hq, "shuffled_from_the_top", lambda *_: [("head", None)])
+    kept = hq.forgetting(None, None, None)
+    np.testing.assert_array_equal(kept["trained"], [1, np.nan])
+    np.testing.assert_array_equal(kept["head"], [0, np.nan])
+
+
+# ---------------------------------------------------------------------- where the parts are
+
+
+def truth_with(discs):
+    return SimpleNamespace(
+        classes=("a", "b"),
+        parts=tuple(discs),
+        differing_parts=lambda a, b: tuple(discs),
+        regions=lambda _: discs,
+        part_map=lambda _: np.zeros((224, 224), np.uint8),
+    )
+
+
+@pytest.mark.parametrize("config", [STRETCHED, CENTRE], ids=["stretched", "centre crop"])
+def test_regions_lie_where_the_test_image_shows_them(config):
+    truth = truth_with({"beak": (50.0, 60.0, 20.0), "tail": (170.0, 150.0, 12.0)})
+    regions = hq.deciding_regions(truth, [Sample(None, 0, "x")], config)
+    (found,) = hq.region_masks(regions, 112).numpy()
+    y, x = np.mgrid[0:224, 0:224]
+    discs = ((x - 50) ** 2 + (y - 60) ** 2 <= 400) | ((x - 170) ** 2 + (y - 150) ** 2 <= 144)
+    seen = (
+        to_picture(to_input(Image.fromarray(np.uint8(255 * discs)).convert("RGB"), config), config)[0] > 0.5
+    )
+    assert (found != seen.numpy()).sum() <= 0.1 * seen.sum()  # rim pixels only
+    deciding = deciding_parts.deciding_map(truth, Sample(None, 0, "x"), config) > 0
+    assert (
+        found != deciding.numpy()
+    ).sum() <= 0.05 * deciding.sum()  # chapters 02 and 03 measure on the same discs
+
+
+def test_a_part_that_the_crop_cuts_off_is_left_out():
+    truth = truth_with({"beak": (4.0, 100.0, 20.0), "tail": (150.0, 100.0, 20.0)})
+    assert list(hq.deciding_regions(truth, [Sample(None, 0, "x")], CENTRE)[0]) == ["tail"]
+    assert list(hq.deciding_regions(truth, [Sample(None, 0, "x")], STRETCHED)[0]) == ["beak", "tail"]
+
+
+REGIONS = [{"beak": (2.0, 3.0, 1.0), "eye": (6.0, 6.0, 1.5)}, {"eye": (0.0, 0.0, 1.0)}, {}]
+
+
+def test_region_masks_hold_the_discs():
+    masks = hq.region_masks(REGIONS, 8)
+    assert masks.sum((1, 2)).tolist() == [5 + 9, 3, 0]
+    assert masks[0, 3, 2]
+    assert not masks[0, 2, 3]  # x comes first in a disc, y first in a mask
+
+
+def test_the_pointing_game():
+    heat = torch.zeros(3, 8, 8)
+    heat[0, 3, 2] = heat[0, 7, 0] = 1
+    heat[0, 3, 2] += 1e-3
+    heat[1, 7, 7] = 1  # the third map stays empty
+    assert hq.hottest_pixels(heat).tolist() == [[2, 3], [7, 7], [-1, -1]]
+    everywhere = torch.ones(3, 8, 8, dtype=torch.bool)
+    assert hq.points_into(heat, hq.region_masks(REGIONS, 8)).tolist() == [True, False, False]
+    assert hq.points_into(heat, everywhere).tolist() == [True, True, False]
+
+
+def test_part_hits_count_centres():
+    masks = torch.zeros(3, 8, 8, dtype=torch.bool)
+    masks[0, 3, 2] = masks[1, 1, 1] = True
+    np.testing.assert_array_equal(hq.part_hits(masks, REGIONS), [0.5, 0, np.nan])
+
+
+def test_a_random_mask_hits_by_its_area():
+    """The baseline "chance" of the part hits, by drawing."""
+    masks = torch.rand(4000, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.3
+    hits = hq.part_hits(masks, [REGIONS[0]] * 4000)
+    assert hits.mean() == pytest.approx(0.3, abs=0.02)
+
+
+def test_centred_discs_have_the_masks_area_and_stand_in_the_middle():
+    masks = torch.zeros(3, 10, 10, dtype=torch.bool)
+    masks[0, 0, :4] = True
+    masks[1, :8, :] = True
+    discs = hq.centred_discs(masks)
+    assert discs.sum((1, 2)).tolist() == [4, 80, 0]
+    assert discs[0, 4:6, 4:6].all()
+    assert not discs[1, 0, 0]
+
+
+def test_another_reading_of_the_layer_leaves_the_network_as_it_is(small_study):
+    net, study, *_ = small_study
+    plain = net.heatmap(study.images)
+    by_layer = {k: hq.heat_by(net, study.images, cam_layer=k) for k in ("features", "depthwise", "norm")}
+    torch.testing.assert_close(by_layer["features"], plain)
+    assert not torch.allclose(by_layer["norm"], plain)
+    assert not torch.allclose(by_layer["depthwise"], plain)
+    assert net.config.cam_layer == "features"
+    torch.testing.assert_close(net.heatmap(study.images), plain)
+
+
+def test_heat_by_goes_through_the_images_in_pieces(small_study, monkeypatch):
+    net, study, *_ = small_study
+    whole = hq.heat_by(net, study.images, study.labels)
+    monkeypatch.setattr(hq, "BATCH", 2)
+    torch.testing.assert_close(hq.heat_by(net, study.images, study.labels), whole, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(whole, net.heatmap(study.images, study.labels))
+    assert len(hq.heat_by(net, study.images)) == len(study.images)

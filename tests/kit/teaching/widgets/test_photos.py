@@ -1,0 +1,274 @@
+"""The explorer: every control moves what it says, any file is taken or refused, and it goes on afterwards."""
+
+import io
+from datetime import datetime, timezone
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gholm_kit.teaching.figures.photos import LETTERS, short
+from gholm_kit.teaching.photos import Photo, look, read_photo
+from gholm_kit.teaching.widgets import photos
+from gholm_kit.teaching.widgets.photos import Explorer, render
+from gholm_lib.config import Config
+from gholm_lib.datasets import Sample
+from gholm_lib.loading import to_input
+from gholm_lib.model import GHOLMNet
+
+matplotlib.use("Agg")
+CLASSES = ("Ash Wren", "Bay Wren", "Cob Wren")
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net = GHOLMNet("gholm_convnext_mini", 3, False, Config(weights="none", image_size=48, resize=56))
+    with torch.no_grad():
+        net.backbone.get_classifier().weight.normal_(0, 0.3)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """Two pictures of the first class, three of the second, none of the third."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    found = []
+    for i, label in enumerate((0, 0, 1, 1, 1)):
+        path = folder / f"{i}.png"
+        Image.fromarray(rng.integers(0, 255, (60, 60, 3), np.uint8)).save(path)
+        found.append(Sample(path, label, path.name))
+    return found
+
+
+@pytest.fixture
+def shown(net, samples):
+    return Explorer(net, samples, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def in_use(net, samples):
+    """An explorer that is passed from test to test, as from hand to hand."""
+    return Explorer(net, samples, CLASSES)
+
+
+def upload(shown: Explorer, content: bytes, name: str = "mine.png") -> None:
+    """As the browser does it."""
+    file = {
+        "name": name,
+        "type": "image/png",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime(2024, 5, 1, tzinfo=timezone.utc),
+    }
+    shown.upload.value = (file,)
+
+
+def png(size=(90, 45), colour=(200, 60, 30)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size, colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+# ---------------------------------------------------------------------- render
+
+
+def test_render_draws_a_wide_png_and_says_what_it_shows(net, samples):
+    photo = read_photo(samples[0].path)
+    drawn, words = render(net, CLASSES, photo, 1.7, 1.5, label=0)
+    image = Image.open(io.BytesIO(drawn))
+    assert image.format == "PNG"
+    assert image.width > 1200  # for a projector
+    assert image.width / image.height > 16 / 9  # room for the sliders above
+    seen = look(net, to_input(photo.image, net.config), 1.7, 1.5)
+    said = CLASSES[int(seen.logits["both"].argmax())]
+    assert f"Raw + Crop: {said}" in words
+    assert f"the crop is {100 * seen.box_share:.0f} %" in words
+    assert f"{100 * float(seen.erased_mask.float().mean()):.0f} % erased" in words
+    assert matplotlib.pyplot.get_fignums() == []
+
+
+def test_right_and_wrong_are_marked_only_where_the_truth_is_known(net, samples):
+    photo = read_photo(samples[0].path)
+    raw = int(look(net, to_input(photo.image, net.config), 1.7, 1.5).logits["raw"].argmax())
+    assert f"Raw says {CLASSES[raw]}" in render(net, CLASSES, photo, 1.7, 1.5)[1]
+    assert not set("✓✗") & set(render(net, CLASSES, photo, 1.7, 1.5)[1])
+    marked = render(net, CLASSES, photo, 1.7, 1.5, label=raw)[1].split(". Heat")[0]
+    assert marked.endswith("✓")
+    marked = render(net, CLASSES, photo, 1.7, 1.5, label=(raw + 1) % 3)[1].split(". Heat")[0]
+    assert marked.endswith("✗")
+
+
+def test_an_empty_mask_is_told(net, samples):
+    assert (
+        "whole picture, because nothing is above μ"
+        in render(net, CLASSES, read_photo(samples[0].path), 1e9, 1.5)[1]
+    )
+
+
+def test_long_names_keep_their_ends():
+    cut = short("Chevrolet Silverado 1500 Classic Extended Cab 2007")
+    assert len(cut) == LETTERS
+    assert cut.startswith("Chevrolet Silv")
+    assert cut.endswith("2007")
+    assert short("Ash Wren") == "Ash Wren"
+
+
+# ---------------------------------------------------------------------- controls
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(request, monkeypatch):
+    """Drawing takes most of the time; only the first test is about the picture's size."""
+    if "wide_png" not in request.node.name:
+        monkeypatch.setattr(photos, "DPI", 35)
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "said"),
+    [
+        ("mu", 2.5, "μ = 2.50"),
+        ("theta", 0.5, "θ = 0.50"),
+        ("number", 2, "Ash Wren 2/2"),
+        ("picture", ("class", 1), "Bay Wren 1/3"),
+        ("target", 2, "Heat of Cob Wren"),
+    ],
+)
+def test_each_control_redraws_and_is_told(shown, control, value, said):
+    before = shown.image.value
+    assert said not in shown.alt
+    shown.controls[control].value = value
+    assert shown.image.value != before
+    assert said in shown.alt
+    assert shown.error is None
+
+
+def test_fill_redraws(shown):
+    pictures = []
+    for fill in ("mean", "black", "noise", "channel_mean"):
+        shown.controls["fill"].value = fill
+        pictures.append(shown.image.value)
+    assert len(set(pictures)) == 4
+
+
+def test_it_starts_with_the_settings_of_the_network(net, samples):
+    net.config = net.config.replace(mu=2.1, fill="noise")
+    try:
+        values = Explorer(net, samples, CLASSES).values
+    finally:
+        net.config = net.config.replace(mu=1.7, fill="mean")
+    assert (values["mu"], values["fill"], values["target"]) == (2.1, "noise", photos.PREDICTED)
+
+
+def test_moving_mu_runs_no_heatmap_again(shown, net, monkeypatch):
+    calls = []
+    plain = net.heatmap
+    monkeypatch.setattr(net, "heatmap", lambda *a: calls.append(1) or plain(*a))
+    shown.controls["mu"].value = 2.0
+    shown.controls["theta"].value = 2.0
+    assert calls == []
+    shown.controls["number"].value = 2
+    assert calls == [1]
+
+
+def test_a_class_without_pictures_is_not_offered_but_its_heat_is(shown):
+    assert [name for name, _ in shown.controls["picture"].options] == list(CLASSES[:2])
+    assert ("Cob Wren", 2) in shown.controls["target"].options
+
+
+def test_a_number_past_the_last_picture_shows_the_last(shown):
+    shown.controls["picture"].value = ("class", 1)
+    shown.controls["number"].value = 3
+    shown.controls["picture"].value = ("class", 0)
+    assert "Ash Wren 2/2" in shown.alt
+
+
+# ---------------------------------------------------------------------- uploads
+
+
+def test_an_upload_is_shown_and_told_how_it_gets_in(shown):
+    before = shown.image.value
+    upload(shown, png())
+    assert shown.image.value != before
+    assert shown.alt.startswith("mine.png: Raw says")
+    assert "90 × 45 pixels, squeezed 2 to 1 into a square of 56 × 56" in shown.notice.value
+    assert shown.controls["picture"].value == ("photo", 0)
+    assert shown.upload.value == ()  # the same file may be taken again
+
+
+def test_between_uploads_and_classes_one_can_go_back_and_forth(shown):
+    upload(shown, png(), "one.png")
+    first = shown.image.value
+    upload(shown, png(colour=(0, 90, 200)), "one.png")
+    assert [name for name, _ in shown.controls["picture"].options] == [
+        "2. one.png",
+        "1. one.png",
+        *CLASSES[:2],
+    ]
+    assert shown.image.value != first
+    shown.controls["picture"].value = ("class", 0)
+    assert "Ash Wren" in shown.alt
+    shown.controls["picture"].value = ("photo", 0)
+    assert shown.image.value == first
+
+
+def test_an_upload_is_drawn_once(shown, monkeypatch):
+    calls = []
+    plain = shown.render
+    monkeypatch.setattr(shown, "render", lambda **values: calls.append(1) or plain(**values))
+    upload(shown, png())
+    assert calls == [1]
+
+
+BAD = {
+    "is empty": b"",
+    "not a picture": b"<html>",
+    "cut short": png((300, 300))[:200],
+    "megapixels, the limit": None,  # made below: it takes a moment
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+}
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_a_bad_upload_gets_one_sentence_and_the_explorer_goes_on(in_use, reason):
+    content = BAD[reason]
+    if content is None:
+        stream = io.BytesIO()
+        Image.new("1", (8000, 8000)).save(stream, "PNG")
+        content = stream.getvalue()
+    shown = in_use
+    before, values = shown.image.value, shown.values
+    upload(shown, content, "<b>odd</b>.jpg")
+    assert reason in shown.notice.value
+    assert 'role="alert"' in shown.notice.value
+    assert "&lt;b&gt;odd" in shown.notice.value  # a file's name is text, not a piece of the page
+    assert (shown.image.value, shown.values) == (before, values)
+    shown.controls["mu"].value += 0.3
+    assert shown.image.value != before
+    upload(shown, png())
+    assert "alert" not in shown.notice.value
+    assert shown.alt.startswith("mine.png")
+
+
+def test_kinds_of_pictures_that_need_care_are_shown(in_use):
+    shown = in_use
+    for mode in ("L", "LA", "P", "CMYK", "I;16"):
+        stream = io.BytesIO()
+        if mode == "I;16":
+            image = Image.fromarray(np.full((40, 40), 30000, np.uint16))
+        else:
+            image = Image.new("RGB", (40, 40), (90, 20, 20)).convert(mode)
+        image.save(stream, "TIFF" if mode == "CMYK" else "PNG")
+        upload(shown, stream.getvalue(), f"{mode}.file")
+        assert shown.alt.startswith(f"{mode}.file: Raw says"), shown.notice.value
+    photo = shown.photos[-1].image
+    assert photo.getpixel((5, 5)) == (30000 >> 8,) * 3
+
+
+def test_a_photo_given_at_the_start_is_shown_first(net, samples):
+    photo = Photo(Image.new("RGB", (50, 50), (9, 99, 9)), "meadow")
+    shown = Explorer(net, samples, CLASSES, [photo])
+    assert shown.alt.startswith("meadow")
+    assert shown.controls["picture"].options[0] == ("1. meadow", ("photo", 0))

@@ -1,0 +1,74 @@
+"""Pictures: the same bytes each time, the mu contour and box where they belong."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from gholm_kit import style
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def heat():
+    y, x = np.mgrid[0:40, 0:40]
+    return np.exp(-((x - 25) ** 2 + (y - 12) ** 2) / 60.0)
+
+
+def test_saved_figures_have_the_same_bytes_each_time(tmp_path, monkeypatch, heat):
+    monkeypatch.setattr(style, "figures_folder", lambda: tmp_path / "figures")
+    contents = []
+    for _ in range(2):
+        fig, ax = style.styled()
+        artist = style.heat_over(ax, np.full((40, 40, 3), 0.5), heat, mu=1.7)
+        style.heat_bar(fig, artist, ax, mu=1.7)
+        png = style.save(fig, "figure")
+        contents.append((png.read_bytes(), png.with_suffix(".svg").read_bytes()))
+    assert contents[0] == contents[1]
+    assert b"figure" in contents[0][0]  # its title, in the metadata
+
+
+def test_heat_is_drawn_in_units_of_its_mean(heat):
+    _, ax = style.styled()
+    artist = style.heat_over(ax, np.zeros((40, 40, 3)), 3 * heat)
+    np.testing.assert_allclose(artist.get_array(), heat / heat.mean())
+    assert artist.get_clim() == (0, style.HEAT_MAX)
+
+
+def test_a_heatmap_of_zeros_is_drawn_without_contour():
+    _, ax = style.styled()
+    artist = style.heat_over(ax, np.zeros((40, 40, 3)), np.zeros((40, 40)), mu=1.7)
+    assert float(artist.get_array().max()) == 0
+    assert not any(isinstance(c, matplotlib.contour.ContourSet) for c in ax.get_children())
+
+
+def test_a_box_frames_its_half_open_pixels():
+    _, ax = style.styled()
+    style.box(ax, (2, 3, 10, 8))
+    frame = ax.patches[0]
+    assert (frame.get_x(), frame.get_y()) == (1.5, 2.5)
+    assert (frame.get_width(), frame.get_height()) == (8, 5)
+
+
+def test_branches_differ_in_grey_print():
+    greys = [matplotlib.colors.to_rgb(style.COLOURS[b]) for b in ("raw", "crop", "drop")]
+    looks = {
+        (round(sum(c) / 3, 1), style.LINES[b]) for c, b in zip(greys, ("raw", "crop", "drop"), strict=True)
+    }
+    assert len(looks) == 3
+
+
+def test_nothing_is_cut_off():
+    def size(words: str) -> tuple[int, int]:
+        fig, ax = style.styled(size=(4, 3))
+        fig.set_layout_engine("none")
+        ax.text(1.2, 0.5, words, transform=ax.transAxes)
+        picture = Image.open(io.BytesIO(style.png(fig))).convert("L")
+        assert (np.asarray(picture)[:, -1] == 255).all()  # what is drawn ends before the edge
+        return picture.size
+
+    assert size("") == (440, 330)
+    assert size("far outside")[0] > 440

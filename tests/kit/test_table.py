@@ -1,0 +1,167 @@
+"""Cells, their three written forms, and the table of any finished runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from gholm_kit.table import Change, Interval, Mean, PValue, Table, change, mean_of, results_table
+from gholm_lib import Config
+from gholm_lib.predictions import Predictions
+from gholm_lib.records import Record
+from gholm_lib.uncertainty import Difference
+
+
+def record(right: int, seed: int, crop: bool = True, **changes) -> Record:
+    """A run of four test images, of which ``right`` are answered rightly."""
+    branches = {} if crop else {"crop": False, "sup": False, "drop": False}
+    config = Config(seed=seed, **branches, **changes)
+    said = np.array([1] * right + [0] * (4 - right), np.int16)
+    none = np.full(4, -1, np.int16)
+    predictions = Predictions(
+        label=np.ones(4, np.int16),
+        raw=said,
+        crop=said if crop else none,
+        both=said if crop else none,
+        box=np.zeros((4, 4), np.int16),
+        fallback=np.zeros(4, bool),
+        image_size=160,
+    )
+    return Record(
+        config=config.to_dict(),
+        data={"classes": 2, "test": 4, "test_ids_sha256": "same"},
+        results={"last": predictions.summary()},
+        curve=[],
+        cost={},
+        environment={},
+        predictions=predictions,
+    )
+
+
+# ---------------------------------------------------------------------- cells
+
+
+def test_cells_show_one_decimal_and_keep_more():
+    assert str(mean_of([75.0, 25.0])) == "50.0 ± 35.4"
+    assert mean_of([75.0, 25.0]).plain() == {"": 50.0, "sd": 35.3553, "seeds": 2}
+    assert str(Mean(91.84, None, 1)) == "91.8"
+    assert str(Interval(90.123456, 92)) == "90.1 to 92.0"
+    assert Interval(90.123456, 92).plain() == {"low": 90.1235, "high": 92}
+
+
+def test_a_change_has_its_sign_and_zero_has_none():
+    assert str(Change(Difference(1.25, -0.31, 2.8, 3))) == "+1.2 (−0.3 to +2.8)"
+    assert str(Change(Difference(-0.02, -1.0, 0.96, 3))) == "0.0 (−1.0 to +1.0)"
+    assert str(Change(Difference(10.04, 10.0, 10.06, 3))) == "+10.0 (+10.0 to +10.1)"
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0004, "< 0.001"), (0.0123, "0.012"), (0.0995, "0.100"), (0.5488, "0.55"), (1.0, "1.00")],
+)
+def test_p_values(p, shown):
+    assert str(PValue(p)) == shown
+
+
+# ---------------------------------------------------------------------- written forms
+
+TABLE = Table(
+    "t",
+    "A & B",
+    [
+        {
+            "row": "one | two",
+            "measured": Mean(50.0, 1.5, 3),
+            "interval": Interval(1, 2),
+            "verdict": "within noise",
+        },
+        {"row": "100 %_", "measured": "not run", "interval": None, "verdict": "contradicted"},
+    ],
+    ["A note with *stress*."],
+)
+
+
+def test_markdown_keeps_bars_inside_cells():
+    lines = TABLE.markdown().splitlines()
+    assert lines[0] == "## A & B"
+    assert lines[4] == "| one \\| two | 50.0 ± 1.5 | 1.0 to 2.0 | within noise |"
+    assert lines[5] == "| 100 %_ | not run | – | contradicted |"
+    assert lines[-1] == "- A note with *stress*."
+    assert TABLE.markdown(heading=False).splitlines() == lines[2:6]
+
+
+def test_csv_splits_a_cell_into_its_numbers():
+    rows = list(csv.DictReader(io.StringIO(TABLE.csv())))
+    expected = [
+        "row",
+        "measured",
+        "measured sd",
+        "measured seeds",
+        "interval low",
+        "interval high",
+        "verdict",
+    ]
+    assert list(rows[0]) == expected
+    assert (rows[0]["measured"], rows[0]["measured sd"], rows[0]["interval high"]) == ("50.0", "1.5", "2")
+    assert (rows[1]["measured"], rows[1]["interval low"]) == ("not run", "")
+
+
+def test_latex_escapes_what_latex_would_read():
+    text = TABLE.latex()
+    assert r"\caption{A \& B}" in text
+    assert r"100 \%\_ & not run & -- & contradicted \\" in text
+    assert r"50.0 $\pm$ 1.5" in text
+    assert "*" not in text
+
+
+def test_every_row_of_latex_has_every_column():
+    body = [line for line in TABLE.latex().splitlines() if line.endswith(r"\\")]
+    assert {line.replace(r"\&", "").count("&") for line in body} == {3}
+
+
+def test_the_notebook_marks_verdicts():
+    html = TABLE.styled().to_html()
+    assert html.count("background-color") == 2
+    assert "font-weight: bold" in html
+
+
+def test_some_columns_only():
+    assert TABLE.only(["verdict", "row"]).columns == ["verdict", "row"]
+    assert TABLE.only(None).rows == TABLE.rows
+
+
+# ---------------------------------------------------------------------- any finished runs
+
+
+def cells(table: Table, row: int) -> dict[str, str]:
+    return table.shown().iloc[row].to_dict()
+
+
+def test_a_row_is_the_mean_over_its_seeds():
+    table = results_table([record(3, seed=0), record(1, seed=1)])
+    assert len(table.rows) == 1
+    row = cells(table, 0)
+    assert (row["branches"], row["seeds"], row["answer"]) == ("raw + crop + sup + drop", "2", "50.0 ± 35.4")
+
+
+def test_rows_of_one_recipe_are_compared():
+    table = results_table([record(4, seed=0), record(2, seed=0, crop=False)])
+    first, second = cells(table, 0), cells(table, 1)
+    assert (first["branches"], first["Crop"], first["answer"]) == ("raw", "–", "50.0")
+    assert first["difference to the row above"] == "–"
+    assert second["difference to the row above"].startswith("+50.0 (")
+
+
+def test_another_recipe_is_not_compared():
+    table = results_table([record(4, seed=0, lr=0.01), record(2, seed=0, crop=False)])
+    assert [r["difference to the row above"] for r in table.rows] == [None, None]
+
+
+def test_only_common_seeds_are_compared():
+    first, second = [record(4, seed=0), record(4, seed=1)], [record(2, seed=1), record(1, seed=2)]
+    assert change(first, second).mean == pytest.approx(50)
+    assert change(first, second).seeds == 1
+    assert change(first[:1], second) is None

@@ -1,0 +1,557 @@
+"""Downloads against a loopback server that misbehaves, and archives that try to break out."""
+
+import contextlib
+import hashlib
+import io
+import json
+import random
+import re
+import shutil
+import socket
+import struct
+import tarfile
+import threading
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from gholm_lib.datasets import DATASETS, ArchiveFile, DataError
+from gholm_lib.datasets import download as module
+from gholm_lib.datasets.download import ResumingDownloader, download, get_dataset, install, part_path, unpack
+
+CONTENT = random.Random(7).randbytes(300_000)
+SIZE = len(CONTENT)
+HALF = SIZE // 2
+PAGE = "https://example.org/the-owner"
+
+
+# --- the server -----------------------------------------------------------------------------
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Plays one act of `server.acts` per request, and "good" when they are used up."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self.server.seen.append(dict(self.headers))
+        act = self.server.acts.pop(0) if self.server.acts else "good"
+        self.close_connection = True
+        # a client that has had enough is no error of the server
+        with contextlib.suppress(ConnectionError):
+            getattr(self, f"act_{act}")(self.server.files[self.path.lstrip("/")])
+
+    def head(self, status, length, **headers):
+        self.send_response(status)
+        if self.server.etag:
+            self.send_header("ETag", self.server.etag)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def act_good(self, content):
+        """An honest server: Range, and If-Range with its ETag."""
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        version = self.headers.get("If-Range", self.server.etag)
+        if not match or version != self.server.etag:
+            return self.act_ignores_range(content)
+        start = int(match[1])
+        if start >= len(content):
+            return self.head(416, 0, Content_Range=f"bytes */{len(content)}")
+        rest = content[start:]
+        span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.head(206, len(rest), Content_Range=span)
+        self.wfile.write(rest)
+
+    def act_ignores_range(self, content):
+        self.head(200, len(content))
+        self.wfile.write(content)
+
+    def act_truncates(self, content):
+        self.head(200, len(content))
+        self.wfile.write(content[:HALF])
+
+    def act_drops(self, content):
+        """Half of it, then the line goes dead: the kernel sends a reset instead of an end."""
+        self.act_truncates(content)
+        self.wfile.flush()
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    def act_claims_more(self, content):
+        self.head(200, len(content) + 1000)
+        self.wfile.write(content)
+
+    def act_claims_less(self, content):
+        self.head(200, HALF)
+        self.wfile.write(content[:HALF])
+
+    def act_no_length(self, content):
+        self.head(200, None)
+        self.wfile.write(content)
+
+    def act_wrong_file(self, content):
+        page = b"<html>Please log in</html>"
+        self.head(200, len(page))
+        self.wfile.write(page)
+
+    def act_other_range(self, content):
+        self.head(206, 10, Content_Range=f"bytes 0-9/{len(content)}")
+        self.wfile.write(content[:10])
+
+    def act_says_gzip(self, content):
+        self.head(200, len(content), Content_Encoding="gzip")
+        self.wfile.write(content)
+
+    def act_busy(self, content):
+        self.head(503, 0)
+
+    def act_gone(self, content):
+        self.head(404, 0)
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.acts, http.seen, http.etag = [], [], '"v1"'
+        http.files = {"data.bin": CONTENT}
+        http.url = f"http://127.0.0.1:{http.server_port}"
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield http
+        http.shutdown()
+        thread.join()
+
+
+def checksum(content: bytes) -> str:
+    return "md5:" + hashlib.md5(content).hexdigest()
+
+
+def archive_of(server, name="data.bin") -> ArchiveFile:
+    content = server.files[name]
+    return ArchiveFile(server.url, name, checksum(content), "the test", len(content))
+
+
+@pytest.fixture
+def fetch(server, tmp_path):
+    """`fetch("truncates", ...)` plays those acts and returns the bytes that were downloaded."""
+
+    def run(*acts, **changes):
+        server.acts[:] = acts
+        archive = replace(archive_of(server), **changes)
+        return download(archive, tmp_path, PAGE, progress=False, pause=0).read_bytes()
+
+    return run
+
+
+def left_over(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- download -------------------------------------------------------------------------------
+
+
+def test_plain(fetch, server, tmp_path):
+    assert fetch() == CONTENT
+    assert len(server.seen) == 1
+    assert left_over(tmp_path) == ["data.bin"]
+
+
+def test_file_already_there_is_not_fetched_again(fetch, server):
+    fetch()
+    assert fetch() == CONTENT
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("fault", ["truncates", "drops"])
+def test_broken_line_is_resumed(fetch, server, tmp_path, fault):
+    assert fetch(fault) == CONTENT
+    assert len(server.seen) == 2
+    start = int(re.fullmatch(r"bytes=(\d+)-", server.seen[1]["Range"])[1])
+    assert 0 < start <= HALF
+    assert server.seen[1]["If-Range"] == '"v1"'
+    assert left_over(tmp_path) == ["data.bin"]
+
+
+@pytest.mark.parametrize("fault", ["truncates", "drops"])
+def test_server_that_ignores_range_sends_it_whole(fetch, server, fault):
+    assert fetch(fault, "ignores_range") == CONTENT
+    assert "Range" in server.seen[1]
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        ("busy", "busy"),
+        ("truncates", "busy", "truncates"),
+        ("claims_more",),
+        ("truncates", "other_range"),
+        ("no_length",),
+    ],
+)
+def test_gets_there_in_the_end(fetch, acts):
+    assert fetch(*acts) == CONTENT
+
+
+def test_label_gzip_is_not_unpacked_on_the_fly(fetch, server):
+    assert fetch("says_gzip") == CONTENT
+    assert len(server.seen) == 1
+
+
+def test_two_busy_answers_cost_two_requests(fetch, server):
+    fetch("busy", "busy")
+    assert len(server.seen) == 3
+
+
+def test_without_etag_length_decides(fetch, server):
+    server.etag = None
+    assert fetch("truncates") == CONTENT
+    assert "If-Range" not in server.seen[1]
+    assert "Range" in server.seen[1]
+
+
+def interrupted(server, tmp_path, kept, tag='"v1"', total=SIZE) -> ArchiveFile:
+    """The state that a killed process leaves behind."""
+    archive = archive_of(server)
+    part = part_path(tmp_path, archive)
+    part.write_bytes(kept)
+    Path(f"{part}.json").write_text(json.dumps({"tag": tag, "total": total}))
+    return archive
+
+
+def test_next_run_continues_the_part(server, tmp_path):
+    archive = interrupted(server, tmp_path, CONTENT[:1234])
+    assert download(archive, tmp_path, PAGE, progress=False).read_bytes() == CONTENT
+    assert server.seen[0]["Range"] == "bytes=1234-"
+    assert left_over(tmp_path) == ["data.bin"]
+
+
+def test_killed_after_the_last_byte(server, tmp_path):
+    archive = interrupted(server, tmp_path, CONTENT)
+    assert download(archive, tmp_path, PAGE, progress=False).read_bytes() == CONTENT
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(("tag", "total"), [('"v0"', SIZE), (None, 999), (None, SIZE * 2)])
+@pytest.mark.parametrize("kept", [300, SIZE + 1])
+def test_part_of_another_version_is_dropped(server, tmp_path, tag, total, kept):
+    archive = interrupted(server, tmp_path, b"o" * kept, tag=tag, total=total)
+    assert download(archive, tmp_path, PAGE, False, pause=0).read_bytes() == CONTENT
+
+
+def test_part_of_unknown_version_is_dropped(server, tmp_path):
+    archive = archive_of(server)
+    part_path(tmp_path, archive).write_bytes(b"from whom?")
+    assert download(archive, tmp_path, PAGE, progress=False).read_bytes() == CONTENT
+    assert "Range" not in server.seen[0]
+
+
+@pytest.mark.parametrize("act", ["wrong_file", "claims_less"])
+def test_wrong_content_is_refused(fetch, server, tmp_path, act):
+    sent = b"<html>Please log in</html>" if act == "wrong_file" else CONTENT[:HALF]
+    with pytest.raises(DataError) as caught:
+        fetch(act)
+    text = str(caught.value)
+    assert f"expected: {checksum(CONTENT)} (from the test)" in text
+    assert f"got:      {checksum(sent)}" in text
+    assert "damaged on its way" in text
+    assert "another version" in text
+    assert PAGE in text
+    assert left_over(tmp_path) == []
+    assert fetch() == CONTENT, "and the next run starts afresh"
+
+
+def test_not_found_is_final(fetch, server):
+    with pytest.raises(DataError, match="404 Not Found") as caught:
+        fetch("gone")
+    assert PAGE in str(caught.value)
+    assert len(server.seen) == 1
+
+
+def test_gives_up_and_keeps_the_part(fetch, server, tmp_path):
+    with pytest.raises(DataError, match="5 attempts in a row without a new byte") as caught:
+        fetch("truncates", *["busy"] * 20)
+    part = tmp_path / "data.bin.part"
+    kept = part.stat().st_size
+    assert 0 < kept <= HALF
+    assert f"{kept} bytes are kept in {part}" in str(caught.value)
+    assert fetch() == CONTENT
+    assert server.seen[-1]["Range"] == f"bytes={kept}-"
+
+
+def test_server_that_is_not_there(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    archive = ArchiveFile(address, "data.bin", None, "", 1)
+    with pytest.raises(DataError, match="Gave up on"):
+        download(archive, tmp_path, PAGE, progress=False, pause=0)
+
+
+def test_waits_longer_each_time(server, tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(module.time, "sleep", waits.append)
+    server.acts[:] = ["busy"] * 4
+    download(archive_of(server), tmp_path, PAGE, progress=False)
+    assert waits == [1, 2, 4, 8]
+
+
+def test_progress_bar(server, tmp_path, capsys):
+    archive = archive_of(server)
+    ResumingDownloader(archive, tmp_path, PAGE)(archive.url, tmp_path / "out", None)
+    assert "data.bin" in capsys.readouterr().err
+
+
+# --- unpacking ------------------------------------------------------------------------------
+
+
+def make_tar(path: Path, members) -> Path:
+    """Members are (name, bytes) or (name, type, link target)."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, *rest in members:
+            info = tarfile.TarInfo(name)
+            if len(rest) == 1:
+                info.size = len(rest[0])
+                tar.addfile(info, io.BytesIO(rest[0]))
+            else:
+                info.type, info.linkname = rest
+                tar.addfile(info)
+    return path
+
+
+BAD_TARS = {
+    "absolute": [("/tmp/evil.txt", b"x")],
+    "parent": [("a/../../evil.txt", b"x")],
+    "drive": [("C:\\evil.txt", b"x")],
+    "backslash": [("..\\evil.txt", b"x")],
+    "symlink out": [("evil", tarfile.SYMTYPE, "../outside")],
+    "symlink absolute": [("evil", tarfile.SYMTYPE, "/etc/passwd")],
+    "deep symlink out": [("a/evil", tarfile.SYMTYPE, "../../outside")],
+    "hard link out": [("evil", tarfile.LNKTYPE, "../outside")],
+    "behind a link": [("a", tarfile.SYMTYPE, "."), ("a/evil.txt", b"x")],
+    "device": [("evil", tarfile.CHRTYPE, "")],
+    "pipe": [("evil", tarfile.FIFOTYPE, "")],
+}
+
+
+@pytest.mark.parametrize("case", BAD_TARS)
+@pytest.mark.parametrize("filters", [True, False], ids=["filters", "old python"])
+def test_tar_that_breaks_out_is_refused(tmp_path, monkeypatch, case, filters):
+    if not filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    members = [("fine.txt", b"fine"), *BAD_TARS[case]]
+    file = make_tar(tmp_path / "bad.tgz", members)
+    folder = tmp_path / "deep" / "folder"
+    folder.mkdir(parents=True)
+    with pytest.raises(DataError) as caught:
+        unpack(file, folder, progress=False)
+    # The last member is the wrong one; where tarfile cannot check links, the first link is.
+    refused = BAD_TARS[case][-1 if filters else 0][0]
+    assert f"member '{refused}' is refused, because" in str(caught.value)
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_link_that_stays_inside(tmp_path):
+    if not hasattr(tarfile, "data_filter"):
+        pytest.skip("links are refused before tarfile had filters")
+    file = make_tar(tmp_path / "a.tgz", [("d/f", b"x"), ("e/l", tarfile.SYMTYPE, "../d/f")])
+    unpack(file, tmp_path / "out", progress=False)
+    assert (tmp_path / "out/e/l").read_bytes() == b"x"
+
+
+def test_tar_without_filters_ignores_modes(tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    unpack(make_tar(tmp_path / "a.tar.gz", [("d/f", b"x")]), tmp_path / "out", progress=False)
+    assert (tmp_path / "out/d/f").read_bytes() == b"x"
+
+
+def make_zip(path: Path, name: str, mode: int = 0o100644) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = mode << 16
+        archive.writestr(info, b"../outside")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("../evil.txt", 0o100644),
+        ("/evil.txt", 0o100644),
+        ("a/../../evil.txt", 0o100644),
+        ("C:/evil.txt", 0o100644),
+        ("evil", 0o120777),
+    ],
+)
+def test_zip_that_breaks_out_is_refused(tmp_path, name, mode):
+    file = make_zip(tmp_path / "bad.zip", name, mode)
+    with pytest.raises(DataError, match="is refused, because") as caught:
+        unpack(file, tmp_path / "out", progress=False)
+    assert repr(name) in str(caught.value)
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_zip(tmp_path):
+    unpack(make_zip(tmp_path / "a.zip", "d/f.txt"), tmp_path / "out", progress=False)
+    assert (tmp_path / "out/d/f.txt").read_bytes() == b"../outside"
+
+
+@pytest.mark.parametrize("name", ["a.tgz", "a.tar", "a.zip"])
+@pytest.mark.parametrize("damage", ["cut", "html", "empty"])
+def test_damaged_archive_is_named(tmp_path, name, damage):
+    whole = tmp_path / "whole"
+    if name.endswith(".zip"):
+        make_zip(whole, "f")
+    else:
+        make_tar(whole, [("f", CONTENT)])
+    content = {"cut": whole.read_bytes()[:-100], "html": b"<html>" * 400, "empty": b""}[damage]
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be unpacked") as caught:
+        unpack(file, tmp_path / "out", progress=False)
+    assert str(file) in str(caught.value)
+
+
+# --- the whole way --------------------------------------------------------------------------
+
+
+def pack(folder: Path, members: list[str], path: Path) -> bytes:
+    with tarfile.open(path, "w:gz") as tar:
+        for member in members:
+            tar.add(folder / member, arcname=member)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def small_cub(server, layouts, tmp_path):
+    """CUB's registry entry, but for an archive of two classes on the loopback server."""
+    layouts.cub(tmp_path / "made/CUB_200_2011")
+    (tmp_path / "made/attributes.txt").write_text("beside the folder, as in the owner's archive")
+    members = ["attributes.txt", "CUB_200_2011"]
+    server.files["cub.tgz"] = pack(tmp_path / "made", members, tmp_path / "cub.tgz")
+    return replace(DATASETS["cub"], archives=(archive_of(server, "cub.tgz"),), expected=(2, 2, 2))
+
+
+@pytest.fixture
+def root(tmp_path):
+    path = tmp_path / "the data"
+    path.mkdir()
+    return path
+
+
+def test_install(small_cub, root, server, capsys):
+    folder = install(small_cub, root, progress=False)
+    assert small_cub.reader(folder, "cub").counts == (2, 2, 2)
+    assert left_over(root) == ["CUB_200_2011"]
+    assert "is complete in" in capsys.readouterr().out
+    install(small_cub, root, progress=False)
+    assert "nothing to do" in capsys.readouterr().out
+    assert len(server.seen) == 1
+
+
+def test_install_into_a_root_that_is_not_there_yet(small_cub, root):
+    assert install(small_cub, root / "a/b", progress=False).is_dir()
+
+
+def test_install_from_three_archives(server, layouts, tmp_path, root):
+    made = layouts.dogs(tmp_path / "made")
+    parts = {
+        "lists.tar": ["train_list.mat", "test_list.mat"],
+        "annotation.tar": ["Annotation"],
+        "images.tar": ["Images"],
+    }
+    for name, members in parts.items():
+        server.files[name] = pack(made, members, tmp_path / name)
+    archives = tuple(archive_of(server, name) for name in parts)
+    info = replace(DATASETS["dogs"], archives=archives, expected=(2, 2, 2))
+    folder = install(info, root, progress=False)
+    assert folder == root / "stanford_dogs"
+    assert left_over(root) == ["stanford_dogs"]
+    assert left_over(folder) == ["Annotation", "Images", "test_list.mat", "train_list.mat"]
+
+
+def test_install_leaves_a_half_set_alone(small_cub, root, layouts, server):
+    folder = layouts.cub(root / "CUB_200_2011")
+    (folder / "images.txt").unlink()
+    with pytest.raises(DataError, match="nothing of yours is overwritten") as caught:
+        install(small_cub, root, progress=False)
+    assert str(folder / "images.txt") in str(caught.value)
+    assert server.seen == []
+    assert (folder / "classes.txt").exists()
+
+
+def test_empty_folder_is_no_obstacle(small_cub, root):
+    (root / "CUB_200_2011").mkdir()
+    assert (install(small_cub, root, progress=False) / "images.txt").exists()
+
+
+def test_wrong_counts_install_nothing(small_cub, root):
+    info = replace(small_cub, expected=(200, 5994, 5794))
+    with pytest.raises(DataError, match="2 classes, but Table 1 has 200"):
+        install(info, root, progress=False)
+    assert left_over(root) == ["downloads"]
+
+
+def test_hostile_archive_installs_nothing(small_cub, root, server, tmp_path):
+    bad = make_tar(tmp_path / "x", [("CUB_200_2011/f", b"x"), ("../../evil", b"x")])
+    server.files["cub.tgz"] = bad.read_bytes()
+    info = replace(small_cub, archives=(archive_of(server, "cub.tgz"),))
+    with pytest.raises(DataError, match="leads out of the folder"):
+        install(info, root, progress=False)
+    assert left_over(root) == ["downloads"]
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_leftovers_of_a_killed_process_are_cleared(small_cub, root):
+    (root / ".CUB_200_2011.unpacking/CUB_200_2011").mkdir(parents=True)
+    (root / ".CUB_200_2011.unpacking/CUB_200_2011/images.txt").write_text("half")
+    install(small_cub, root, progress=False)
+    assert left_over(root) == ["CUB_200_2011"]
+
+
+def test_full_disk_is_noticed_before_the_download(small_cub, root, server, monkeypatch):
+    usage = shutil.disk_usage(root)._replace(free=1000)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DataError, match=r"GB are free\. Free some space"):
+        install(small_cub, root, progress=False)
+    assert server.seen == []
+
+
+def test_cars_say_where_people_get_them(tmp_path):
+    with pytest.raises(DataError) as caught:
+        get_dataset("cars", tmp_path)
+    text = str(caught.value)
+    assert "pytorch/vision/issues/7545" in text
+    assert "kaggle.com" in text
+    for required in DATASETS["cars"].required:
+        assert str(tmp_path / "stanford_cars" / required) in text
+    assert "gholm data check cars" in text
+
+
+def test_a_mini_set_is_not_downloaded(tmp_path):
+    with pytest.raises(DataError, match=r"it is drawn: `gholm data get mini`"):
+        get_dataset("mini_cars", tmp_path)
+
+
+def test_unknown_name(tmp_path):
+    with pytest.raises(DataError, match="Unknown data set"):
+        get_dataset("imagenet", tmp_path)
+
+
+def test_registered_archives_carry_a_checksum():
+    lengths = {"md5": 32, "sha256": 64}
+    archives = [archive for info in DATASETS.values() for archive in info.archives]
+    assert len(archives) == 5
+    for archive in archives:
+        algorithm, _, digest = archive.checksum.partition(":")
+        assert re.fullmatch(r"[0-9a-f]+", digest)
+        assert len(digest) == lengths[algorithm]
+        assert archive.source

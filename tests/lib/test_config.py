@@ -1,0 +1,384 @@
+"""Settings: names, types, values, presets against the paper's numbers, JSON, digest and run id."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+import timm
+
+from gholm_lib import config as module
+from gholm_lib.config import Config, ConfigError, config_from_dict, load_config
+from gholm_lib.paths import records_folder
+
+# Another value that is allowed for each field, typed by hand; a new field must be added here.
+OTHER = {
+    "dataset": "mini_cars",
+    "crop": False,
+    "sup": False,
+    "drop": False,
+    "backbone": "resnet18",
+    "weights": "none",
+    "backbone_options": ("stem_type=patch",),
+    "drop_path": 0.1,
+    "freeze_batchnorm": True,
+    "image_mean": (0.5, 0.5, 0.5),
+    "image_std": (0.5, 0.5, 0.5),
+    "cam_weighted": False,
+    "cam_class": "label",
+    "cam_layer": "norm",
+    "mu": 1.8,
+    "connectivity": "4",
+    "crop_padding": 0.1,
+    "crop_min_size": 0.2,
+    "crop_square": True,
+    "theta_low": 1.5,
+    "theta_high": 3.0,
+    "theta_per": "batch",
+    "fill": "noise",
+    "gamma": 0.3,
+    "tau": 0.07,
+    "denominator": "all",
+    "normalize": False,
+    "reduction": "sum",
+    "z": "projection",
+    "sup_weight": 0.5,
+    "image_size": 128,
+    "resize": 200,
+    "random_crop": False,
+    "brightness": 0.2,
+    "saturation": 0.2,
+    "epochs": 3,
+    "batch_size": 8,
+    "lr": 0.5,
+    "lr_decay_epochs": (1, 2),
+    "lr_decay": 0.5,
+    "momentum": 0.8,
+    "weight_decay": 0.01,
+    "holdout": 0.1,
+    "evaluate_every": 2,
+    "classes": 5,
+    "precision": "bf16",
+    "channels_last": False,
+    "checkpointing": True,
+    "max_steps": 7,
+}
+
+
+def changed(name: str) -> Config:
+    extra = {"sup": False} if name == "crop" else {}
+    return Config(**{name: OTHER[name], **extra})
+
+
+# ---------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("theta_hi", "theta_high"), ("learning_tau", None), ("batchsize", "batch_size"), ("gama", "gamma")],
+)
+def test_an_unknown_setting_is_refused_with_a_suggestion(wrong, right):
+    calls = [
+        lambda: load_config("mini", **{wrong: 1}),
+        lambda: load_config("paper", **{wrong: 1}),
+        lambda: Config().replace(**{wrong: 1}),
+        lambda: config_from_dict({wrong: 1}),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigError, match=f"unknown setting '{wrong}'") as caught:
+            call()
+        if right:
+            assert f"did you mean {right!r}?" in str(caught.value)
+
+
+def test_a_name_like_no_other_gets_no_suggestion():
+    with pytest.raises(ConfigError, match=r"^unknown setting 'qqqq'$"):
+        load_config(qqqq=1)
+
+
+# ---------------------------------------------------------------------- types and values
+
+
+def wrong_types() -> list[tuple[str, object]]:
+    cases: list[tuple[str, object]] = []
+    for name, hint in get_type_hints(Config).items():
+        if hint is bool:
+            bad: list[object] = [1, "yes", None]
+        elif hint is str:
+            bad = [3, None, ("a",)]
+        elif hint is int:
+            bad = ["3", 2.5, 30.0, True, None, float("nan"), float("inf")]
+        elif hint is float:
+            bad = ["0.1", None, True, float("nan"), float("inf"), (1.0,)]
+        elif get_origin(hint) is Literal:
+            bad = ["something else", 8, None, ["norm"]]
+        elif name in ("classes", "max_steps"):
+            bad = ["3", 2.5, True, (3,)]
+        elif name == "lr_decay_epochs":
+            bad = [15, "15,30", (1.5,), ("15",), None, [15, 30]]
+        elif name == "backbone_options":
+            bad = ["stem_type=patch", (3,), None, ["stem_type=patch"]]
+        else:
+            bad = [0.5, (0.5, 0.5), (0.5, 0.5, "0.5"), (0.5,) * 4, None, (0.1, 0.1, float("nan"))]
+        cases += [(name, value) for value in bad]
+    return cases
+
+
+@pytest.mark.parametrize(("name", "value"), wrong_types())
+def test_a_wrong_type_names_the_field_and_the_value(name, value):
+    with pytest.raises(ConfigError, match=rf"^{name} must be .*got {re.escape(repr(value))}$"):
+        Config(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(n, v) for n in ("mu", "tau", "lr", "lr_decay") for v in (0, -0.5)],
+        *[
+            (n, v)
+            for n in ("image_size", "resize", "epochs", "batch_size", "evaluate_every")
+            for v in (0, -1)
+        ],
+        *[(n, -0.1) for n in ("gamma", "sup_weight", "weight_decay", "crop_padding", "theta_low")],
+        *[(n, -0.1) for n in ("brightness", "saturation")],
+        *[(n, v) for n in ("momentum", "holdout", "drop_path", "crop_min_size") for v in (-0.1, 1)],
+        ("seed", -1),
+        ("classes", 1),
+        ("max_steps", 0),
+        ("theta_high", 0.5),
+        ("image_std", (0.2, 0.0, 0.2)),
+        ("dataset", "../mini_birds"),
+        ("dataset", ""),
+        ("backbone_options", ("stem_type",)),
+    ],
+)
+def test_an_impossible_value_names_the_field_and_the_value(name, value):
+    with pytest.raises(ConfigError, match=rf"^{name} (must|take) .*got") as caught:
+        Config(**{name: value})
+    assert str(value).strip("(),") in str(caught.value)
+
+
+def test_every_choice_is_accepted_and_listed_in_the_error():
+    for name, hint in get_type_hints(Config).items():
+        if get_origin(hint) is not Literal:
+            continue
+        for choice in get_args(hint):
+            assert getattr(Config(**{name: choice}), name) == choice
+        with pytest.raises(ConfigError) as caught:
+            Config(**{name: "nonsense"})
+        assert all(repr(choice) in str(caught.value) for choice in get_args(hint))
+
+
+def test_settings_that_contradict_each_other():
+    with pytest.raises(ConfigError, match=r"sup .* needs crop.*--no-sup"):
+        Config(crop=False)
+    assert Config(crop=False, sup=False).branches == "raw+drop"
+    with pytest.raises(ConfigError, match=r"resize must be at least image_size = 112 .* got 100"):
+        Config(resize=100)
+    assert Config(resize=100, random_crop=False).resize == 100
+
+
+def test_a_config_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().mu = 2.0
+    config = Config()
+    assert config.replace(mu=2.0).mu == 2.0
+    assert config.mu == 1.7
+    with pytest.raises(ConfigError, match="mu must be above 0"):
+        config.replace(mu=-1.0)
+
+
+# ---------------------------------------------------------------------- the paper's numbers
+
+
+def test_the_preset_paper_is_section_4_2():
+    config = load_config("paper")
+    paper = {
+        "dataset": "cub",
+        "image_size": 448,
+        "resize": 510,
+        "random_crop": True,
+        "batch_size": 16,
+        "lr": 0.001,
+        "lr_decay": 0.1,
+        "lr_decay_epochs": (15, 30),
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "mu": 1.7,
+        "gamma": 0.2,
+        "tau": 0.7,
+        "theta_low": 1.0,
+        "theta_high": 2.0,
+        "sup_weight": 1.0,
+        "cam_class": "predicted",
+        "cam_weighted": True,
+        "crop": True,
+        "sup": True,
+        "drop": True,
+        "weights": "timm",
+    }
+    assert {name: getattr(config, name) for name in paper} == paper
+    assert config.backbone == "convnext_small.fb_in22k"  # ConvNeXt-S from ImageNet-22k
+    assert config.branches == "raw+crop+sup+drop"
+
+
+def test_dogs_are_not_cropped_and_start_from_imagenet_1k():
+    dogs, cub = load_config("paper", dataset="dogs"), load_config("paper", dataset="cub")
+    assert (dogs.resize, dogs.image_size, dogs.random_crop) == (448, 448, False)
+    assert dogs.backbone == "convnext_small.fb_in1k"
+    same = {f.name for f in dataclasses.fields(Config)} - {"dataset", "resize", "random_crop", "backbone"}
+    assert all(getattr(dogs, n) == getattr(cub, n) for n in same)
+    for other in ("aircraft", "cars"):
+        assert load_config("paper", dataset=other) == cub.replace(dataset=other)
+
+
+def test_what_is_asked_for_wins_over_the_preset():
+    config = load_config("paper", dataset="dogs", resize=500, backbone="resnet18", lr=0.01)
+    assert (config.resize, config.backbone, config.lr) == (500, "resnet18", 0.01)
+
+
+def test_the_preset_mini_keeps_the_papers_method():
+    config = load_config("mini")
+    assert config == Config() == load_config()
+    assert (config.mu, config.gamma, config.tau) == (1.7, 0.2, 0.7)
+    assert (config.theta_low, config.theta_high, config.momentum) == (1.0, 2.0, 0.9)
+    assert config.weights == "packaged"
+    dogs = load_config("mini", dataset="mini_dogs")
+    assert dogs.random_crop is False
+    assert dogs.resize == dogs.image_size
+
+
+def test_the_papers_backbones_are_known_to_timm():
+    for dataset in ("cub", "dogs"):
+        name = load_config("paper", dataset=dataset).backbone
+        assert name in timm.list_pretrained("convnext_small*")
+
+
+# ---------------------------------------------------------------------- JSON
+
+
+@pytest.mark.parametrize("config", [Config(), load_config("paper", dataset="dogs", seed=3)])
+def test_json_round_trip(tmp_path, config):
+    text = json.dumps(config.to_dict())
+    assert config_from_dict(json.loads(text)) == config
+    assert config_from_dict(config.to_dict()).digest == config.digest
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    assert load_config(path) == config
+    assert load_config(str(path), mu=1.9) == config.replace(mu=1.9)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_field_survives_json(name):
+    config = changed(name)
+    assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        (b"\xff\xfe\x00", "is not JSON"),
+        ("[1, 2]", r"must hold one JSON object of settings, got \[1, 2\]"),
+        ("3", "must hold one JSON object of settings, got 3"),
+        ('{"mo": 1.7}', "unknown setting 'mo' in "),
+        ('{"mu": "1.7"}', "mu must be a finite number, got '1.7'"),
+        ('{"connectivity": 8}', "connectivity must be one of '4', '8', got 8"),
+        ('{"mu": NaN}', "mu must be a finite number, got nan"),
+    ],
+)
+def test_a_bad_file_is_explained(tmp_path, text, message):
+    path = tmp_path / "settings.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+
+
+@pytest.mark.parametrize("source", ["papr", "no/such/file.json", "."])
+def test_no_such_preset_or_file(source):
+    with pytest.raises(ConfigError, match=re.escape(repr(source)) + ".*mini or paper"):
+        load_config(source)
+
+
+# ---------------------------------------------------------------------- digest and run id
+
+
+def test_the_table_above_knows_every_field():
+    assert set(OTHER) | {"seed"} == {f.name for f in dataclasses.fields(Config)}
+    assert all(OTHER[name] != getattr(Config(), name) for name in OTHER)
+
+
+def test_the_digest_changes_with_every_field_but_the_seed():
+    digests = {name: changed(name).digest for name in OTHER}
+    plain = Config().digest
+    assert plain not in digests.values()
+    assert len(set(digests.values())) == len(OTHER)
+    assert {Config(seed=seed).digest for seed in range(5)} == {plain}
+    assert re.fullmatch(r"[0-9a-f]{8}", plain)
+
+
+def test_kept_runs_lie_in_the_folder_that_their_config_names():
+    """A new field must not rename what was run before it: add it to _ADDED_LATER."""
+    kept = sorted(records_folder().rglob("record.json"))
+    assert kept
+    for path in kept:
+        config = config_from_dict(json.loads(path.read_text())["config"])
+        if "." not in config.weights:  # the path of a weights file is shortened when a record is kept
+            assert path.parent.name.startswith(config.run_id)  # a network tested again gets a longer name
+
+
+def test_equal_settings_have_equal_digests():
+    """From the command line mu is 2.0, from a JSON file it may be 2."""
+    assert Config(mu=2) == Config(mu=2.0)
+    assert Config(mu=2).digest == Config(mu=2.0).digest
+    assert isinstance(Config(mu=2).mu, float)
+    means = [Config(image_std=(1, 1, 1)), Config(image_std=(1.0, 1.0, 1.0))]
+    assert means[0] == means[1]
+    assert means[0].digest == means[1].digest
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_digest_is_the_same_in_every_process(hash_seed):
+    """Records are found by it, so it must not hang on hash randomisation."""
+    code = "from config import Config; print(Config().digest)"  # by itself, without importing torch
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(module.__file__).parent,
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.strip() == Config().digest
+
+
+@pytest.mark.parametrize("dataset", ["cub", "aircraft", "cars", "dogs", "mini_birds", "mini_dogs"])
+def test_the_run_id_is_a_folder_name_on_any_system(tmp_path, dataset):
+    ids = set()
+    for crop, sup, drop, seed in [(0, 0, 0, 0), (1, 0, 0, 0), (1, 1, 0, 0), (1, 1, 1, 0), (1, 1, 1, 12)]:
+        config = Config(dataset=dataset, crop=bool(crop), sup=bool(sup), drop=bool(drop), seed=seed)
+        assert re.fullmatch(r"[a-z0-9_-]+", config.run_id)
+        assert len(config.run_id) < 100
+        (tmp_path / config.run_id).mkdir()
+        assert dataset in config.run_id
+        assert config.run_id.endswith(f"-s{seed}")
+        ids.add(config.run_id)
+    assert len(ids) == 5
+
+
+def test_branches_for_people():
+    names = {(c.crop, c.sup, c.drop): c.branches for c in (Config(), Config(sup=False, drop=False))}
+    assert names == {(True, True, True): "raw+crop+sup+drop", (True, False, False): "raw+crop"}
+    assert Config(crop=False, sup=False, drop=False).branches == "raw"
+
+
+def test_presets_are_listed():
+    assert set(module.PRESETS) == {"mini", "paper"}
+    assert all(isinstance(load_config(preset), Config) for preset in module.PRESETS)
