@@ -54,7 +54,7 @@ README_COLUMNS = {
         "difference to the row above",
         "verdict",
     ],
-    "ledger": ["question", "the paper", "ours, and why", "other reading", "seeds", "effect", "in words"],
+    "ledger": ["question", "the paper", "ours, and why", "other reading", "seeds", "effect", "verdict"],
     "photographs": [
         "data",
         "classes",
