@@ -10,6 +10,8 @@ NOTEBOOKS    = $(sort $(wildcard notebooks/*.ipynb))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # A kernel called python3 in the home folder must not be taken for the one in .venv.
 export JUPYTER_PREFER_ENV_PATH = 1
+# PyTorch's threads must not spin while they wait: beside other programs a step would take ten times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -76,7 +78,7 @@ $(COMPLETE): pyproject.toml constraints.txt | python-check
 		$(PYTHON) -m venv --clear .venv; }
 	@test ! -e $(COMPLETE) || mv $(COMPLETE) $(COMPLETE).old
 	@{ $(PY) -m pip install -c constraints.txt setuptools && \
-		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[test]'; } || \
+		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[kit,test]'; } || \
 		{ test ! -e $(COMPLETE).old || mv $(COMPLETE).old $(COMPLETE); \
 		echo 'The environment could not be installed; see the lines above. This step needs the network.'; exit 1; }
 	@rm -f $(COMPLETE).old && pwd -P > $(COMPLETE)

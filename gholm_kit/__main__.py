@@ -59,7 +59,7 @@ def _data(args: list[str]) -> int:
 
 
 def _reproduce(args: list[str]) -> int:
-    from gholm_kit.reproduction.cli import Request, reproduce
+    from gholm_kit.reproduction.request import Request
 
     request = tyro.cli(
         Request,
@@ -67,6 +67,8 @@ def _reproduce(args: list[str]) -> int:
         prog="gholm reproduce",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+    from gholm_kit.reproduction.cli import reproduce
+
     status = reproduce(request)
     if status == 0:
         lib.leave_group()

@@ -36,9 +36,9 @@ def project() -> dict:
 
 
 def requirements() -> list[Requirement]:
-    """What the project asks for, with the extra `test`."""
-    listed = project()["dependencies"] + project()["optional-dependencies"]["test"]
-    return [Requirement(line) for line in listed]
+    """What the project asks for, with all extras."""
+    extras = project()["optional-dependencies"]
+    return [Requirement(line) for line in (*project()["dependencies"], *extras["kit"], *extras["test"])]
 
 
 def pins() -> dict[str, Requirement]:
@@ -52,7 +52,7 @@ def test_conda_environment_repeats_the_project():
     environment = yaml.safe_load(read("environment.yml"))
     *packages, pip = environment["dependencies"]
     wanted = {}
-    for line in project()["dependencies"]:
+    for line in project()["dependencies"] + project()["optional-dependencies"]["kit"]:
         requirement = Requirement(line)
         if requirement.name in PIP_ONLY:
             continue
@@ -60,7 +60,7 @@ def test_conda_environment_repeats_the_project():
     found = {Requirement(line).name: Requirement(line).specifier for line in packages[2:]}
     assert found == wanted
     assert packages[:2] == ["python=3.12", "pip"]
-    assert pip == {"pip": ["-e .[test]"]}
+    assert pip == {"pip": ["-e .[kit,test]"]}
     assert environment["channels"] == ["conda-forge"]
 
 
@@ -233,7 +233,7 @@ def env_steps(folder: Path, fails: bool = False) -> list[str]:
 
 INSTALL = [
     "install -c constraints.txt setuptools",
-    "install -c constraints.txt --no-build-isolation -e .[test]",
+    "install -c constraints.txt --no-build-isolation -e .[kit,test]",
 ]
 
 
