@@ -545,7 +545,7 @@ def test_the_other_layers_train(layer, images, labels):
 def test_from_config_builds_what_the_config_says():
     config = Config(weights="none", drop_path=0.2, z="projection")
     net = GHOLMNet.from_config(config, 7)
-    assert net.config is config
+    assert net.config == config
     assert net.backbone.get_classifier().out_features == 7
     assert net.backbone.stages[-1].blocks[-1].drop_path.drop_prob == pytest.approx(0.2)
     assert net.projection is not None
