@@ -3,6 +3,7 @@
 
 PYTHON      ?= python3
 PYTEST_ARGS ?=
+WORKERS     ?= 2
 PY          := .venv/bin/python
 COMPLETE    := .venv/.complete
 NOTEBOOKS    = $(sort $(wildcard notebooks/*.ipynb))
@@ -10,14 +11,17 @@ NOTEBOOKS    = $(sort $(wildcard notebooks/*.ipynb))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # A kernel called python3 in the home folder must not be taken for the one in .venv.
 export JUPYTER_PREFER_ENV_PATH = 1
+# PyTorch's threads must not spin while they wait: beside other programs a step would take ten times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce test html slides lint lab clean env python-check
+.PHONY: help reproduce test test-fast html slides lint lab clean env python-check
 
 help:
 	@echo 'make reproduce  make the environment, draw the data, run every notebook, rebuild figures/'
 	@echo 'make test       lint, tests, and every notebook as a test'
+	@echo 'make test-fast  tests without notebooks, browser and what takes long'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make html       the chapters as web pages: build/html/index.html, no network needed'
 	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
@@ -40,7 +44,12 @@ reproduce: env
 test: export GHOLM_MODE = quick
 test: lint
 	$(PY) -m gholm_kit data get mini
-	$(PY) -m pytest --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) $(NOTEBOOKS) tests
+	$(PY) -m pytest -n $(WORKERS) --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) tests/test_notebook_rules.py $(NOTEBOOKS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests
+
+test-fast: export GHOLM_MODE = quick
+test-fast: env
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m 'not slow and not browser' $(PYTEST_ARGS) tests
 
 html: env
 	$(PY) -m gholm_kit data get mini
@@ -76,7 +85,7 @@ $(COMPLETE): pyproject.toml constraints.txt | python-check
 		$(PYTHON) -m venv --clear .venv; }
 	@test ! -e $(COMPLETE) || mv $(COMPLETE) $(COMPLETE).old
 	@{ $(PY) -m pip install -c constraints.txt setuptools && \
-		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[test]'; } || \
+		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[kit,test]'; } || \
 		{ test ! -e $(COMPLETE).old || mv $(COMPLETE).old $(COMPLETE); \
 		echo 'The environment could not be installed; see the lines above. This step needs the network.'; exit 1; }
 	@rm -f $(COMPLETE).old && pwd -P > $(COMPLETE)

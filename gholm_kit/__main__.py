@@ -22,7 +22,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)
-  bench                  what the method costs against the plain network [--suite cpu|gpu] [--scale] [--loader]
+  bench                  what the method costs against the plain network [--suite cpu|gpu] [--scale] [--loader] [--machine]
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]
@@ -59,7 +59,7 @@ def _data(args: list[str]) -> int:
 
 
 def _reproduce(args: list[str]) -> int:
-    from gholm_kit.reproduction.cli import Request, reproduce
+    from gholm_kit.reproduction.request import Request
 
     request = tyro.cli(
         Request,
@@ -67,6 +67,8 @@ def _reproduce(args: list[str]) -> int:
         prog="gholm reproduce",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+    from gholm_kit.reproduction.cli import reproduce
+
     status = reproduce(request)
     if status == 0:
         lib.leave_group()

@@ -64,6 +64,14 @@ def run(commands: Commands, usage: str, argv: Sequence[str] | None = None) -> in
             file=sys.stderr,
         )
         return 130
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("gholm_"):
+            raise
+        print(
+            f"gholm {args[0]}: the package {error.name} is not installed; pip install -e '.[kit]' brings it",
+            file=sys.stderr,
+        )
+        return 1
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; torch need not be loaded to know its name
             raise

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Set
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import timm
 import torch
@@ -67,7 +71,7 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
         if str(weights) == "packaged":
             _load_packaged(model, name)
         elif str(weights) != "none":
-            load_weights(model, Path(weights))
+            model.weights_notes = load_weights(model, Path(weights))
     if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
         raise ValueError(f"{name} has no forward_features / forward_head, which GradCAM needs")
     if getattr(model, "output_fmt", "NCHW") != "NCHW":  # a map over the wrong axes would look like any other
@@ -120,45 +124,89 @@ def _load_packaged(model: nn.Module, name: str) -> None:
     load_weights(model, packaged_weights())
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a .safetensors or .pth / .pt file; a classifier of another size is left fresh.
+def load_weights(model: nn.Module, path: str | Path, classifier: bool = False) -> tuple[str, ...]:
+    """Load a .safetensors or .pth / .pt file into a backbone, or into a whole GHOLMNet.
 
-    raises WeightsError naming the file and what does not fit
+    classifier  also load a backbone's classifier, which must then have as many classes; by default it stays fresh,
+                since a file's classes are hardly those of the new data, even if there are as many. A GHOLMNet is
+                always loaded whole.
+    returns     what a user should know, in sentences: which table of several was taken, what was renamed
+    raises      WeightsError naming the file and what does not fit
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(
             f"no weights file {path}; --weights takes a .safetensors or .pth file, timm or none"
         )
-    state = _read(path)
+    state, notes = _read(path)
+    state, renamed = _renamed(state, model, path)
     own = model.state_dict()
-    classifier = tuple(_classifier_keys(model))
-    odd_shapes = [k for k in state if k in own and state[k].shape != own[k].shape]
-    wrong = [k for k in odd_shapes if k not in classifier]
-    missing = [k for k in own if k not in state and k not in classifier]
-    unknown = [k for k in state if k not in own and k not in classifier]
+    fresh = () if classifier else tuple(_classifier_keys(model))
+    wrong = [k for k in state if k in own and k not in fresh and state[k].shape != own[k].shape]
+    missing = [k for k in own if k not in state and k not in fresh]
+    unknown = [k for k in state if k not in own and k not in fresh]
     if wrong or missing or unknown:
         raise WeightsError(
             f"{path} does not fit {type(model).__name__}: {len(missing)} missing {missing[:3]}, "
             f"{len(unknown)} unknown {unknown[:3]}, {len(wrong)} of another shape {wrong[:3]}. "
             "Is it the weights of this very backbone?"
         )
-    model.load_state_dict({k: v for k, v in state.items() if k not in odd_shapes and k in own}, strict=False)
+    model.load_state_dict({k: v for k, v in state.items() if k not in fresh}, strict=False)
+    return (*notes, *renamed)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+# Where trainers put the weights in a checkpoint; averaged ones (EMA) come first, as timm takes them.
+_TABLES = ("state_dict_ema", "model_ema", "ema_state_dict", "state_dict", "model")
+# What wrappers put before each name: DistributedDataParallel, torch.compile, Lightning and others, this kit's runs.
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            return safetensors.torch.load_file(path), []
+        with torch.serialization.safe_globals(_harmless()):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{path} cannot be read as weights ({type(error).__name__}: {error})") from error
-    for key in ("model", "state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path} holds no table of named tensors")
-    return state
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{path} cannot be read as weights ({type(error).__name__}: {reason})") from error
+    notes = []
+    while isinstance(state, dict) and (found := [k for k in _TABLES if isinstance(state.get(k), dict)]):
+        if len(found) > 1:
+            notes.append(f"{path.name} contains {' and '.join(found)}; {found[0]} was taken")
+        state = state[found[0]]
+    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"{path} contains no table of named tensors")
+    return state, notes
+
+
+def _harmless() -> list[Any]:
+    """Types that trainers leave beside the tensors: settings and NumPy numbers. Loading them runs no code."""
+    scalar = np.float64(0).__reduce__()[0]  # NumPy's own way of unpickling a number
+    scalars = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # NumPy 1 and 2
+    kinds = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
+    return [argparse.Namespace, np.dtype, *kinds, *scalars]
+
+
+def _renamed(state: dict[str, Tensor], model: nn.Module, path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The file's names made those of ``model``: wrappers' prefixes go; timm translates the authors' own names."""
+    own, notes = model.state_dict().keys(), []
+    while prefix := next((p for p in _PREFIXES if _is_wrapped(state, own, p)), None):
+        state = {k.removeprefix(prefix): v for k, v in state.items()}
+        notes.append(f"{path.name}: the prefix {prefix!r} was taken off its names")
+    translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if translate is None or len(own & state.keys()) > len(own) // 2:
+        return state, notes
+    try:
+        translated = translate(dict(state), model)
+    except Exception:  # not the authors' names either; load_weights says what does not fit
+        return state, notes
+    return translated, [*notes, f"{path.name}: timm translated its authors' names"]
+
+
+def _is_wrapped(state: dict[str, Tensor], own: Set[str], prefix: str) -> bool:
+    """Whether every name begins with ``prefix``, while none of the model's does."""
+    return all(k.startswith(prefix) for k in state) and not any(k.startswith(prefix) for k in own)
 
 
 def _classifier_keys(model: nn.Module) -> list[str]:

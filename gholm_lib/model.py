@@ -276,12 +276,13 @@ class GHOLMNet(nn.Module):
         """The vector z of eq. (11): (B, D)."""
         if self.config.z == "logits":
             return logits
-        pooled = self.backbone.forward_head(features, pre_logits=True)
+        pooled = self.backbone.forward_head(features, pre_logits=True).flatten(1)
         return pooled if self.projection is None else self.projection(pooled)
 
     def _projection(self) -> nn.Module:
         """Khosla's projection head: two layers to 128 numbers."""
-        width = self.backbone.get_classifier().in_features
+        # Some heads have a hidden layer before their classifier, and not every classifier is an nn.Linear.
+        width = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
         return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 128))
 
     def train(self, mode: bool = True) -> GHOLMNet:

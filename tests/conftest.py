@@ -1,9 +1,13 @@
 """Settings for all tests."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+# As `gholm` and `make` do, before PyTorch is loaded: threads that spin while they wait slow a busy machine down.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,7 +19,7 @@ except ImportError:  # Python 3.10, where pytest itself depends on tomli
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv"}
 PIP_ONLY = {"math-core", "ziamath", "sphinx-revealjs"}  # environment.yml lets pip bring them
-TARGETS = ["reproduce", "test", "html", "slides", "lab", "lint", "clean", "help"]
+TARGETS = ["reproduce", "test", "test-fast", "html", "slides", "lab", "lint", "clean", "help"]
 NOT_OURS = {"build", "dist", "runs", "data", "__pycache__"}
 
 needs_make = pytest.mark.skipif(
@@ -36,9 +36,9 @@ def project() -> dict:
 
 
 def requirements() -> list[Requirement]:
-    """What the project asks for, with the extra `test`."""
-    listed = project()["dependencies"] + project()["optional-dependencies"]["test"]
-    return [Requirement(line) for line in listed]
+    """What the project asks for, with all extras."""
+    extras = project()["optional-dependencies"]
+    return [Requirement(line) for line in (*project()["dependencies"], *extras["kit"], *extras["test"])]
 
 
 def pins() -> dict[str, Requirement]:
@@ -52,7 +52,7 @@ def test_conda_environment_repeats_the_project():
     environment = yaml.safe_load(read("environment.yml"))
     *packages, pip = environment["dependencies"]
     wanted = {}
-    for line in project()["dependencies"]:
+    for line in project()["dependencies"] + project()["optional-dependencies"]["kit"]:
         requirement = Requirement(line)
         if requirement.name in PIP_ONLY:
             continue
@@ -60,7 +60,7 @@ def test_conda_environment_repeats_the_project():
     found = {Requirement(line).name: Requirement(line).specifier for line in packages[2:]}
     assert found == wanted
     assert packages[:2] == ["python=3.12", "pip"]
-    assert pip == {"pip": ["-e .[test]"]}
+    assert pip == {"pip": ["-e .[kit,test]"]}
     assert environment["channels"] == ["conda-forge"]
 
 
@@ -190,7 +190,7 @@ def test_make_alone_lists_the_targets():
 def test_make_runs_the_documented_steps():
     reproduce = make(ROOT, "-n", "reproduce").stdout
     assert reproduce.index("gholm_kit data get mini") < reproduce.index("gholm_kit notebooks run")
-    steps = ["ruff check .", "ruff format --check .", "data get mini", "pytest --nbmake"]
+    steps = ["ruff check .", "ruff format --check .", "data get mini", "--nbmake"]
     test = make(ROOT, "-n", "test").stdout
     assert [test.index(step) for step in steps] == sorted(test.index(step) for step in steps)
 
@@ -233,7 +233,7 @@ def env_steps(folder: Path, fails: bool = False) -> list[str]:
 
 INSTALL = [
     "install -c constraints.txt setuptools",
-    "install -c constraints.txt --no-build-isolation -e .[test]",
+    "install -c constraints.txt --no-build-isolation -e .[kit,test]",
 ]
 
 

@@ -6,6 +6,7 @@ of its notebook and of the library is what it was made with.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
@@ -26,6 +27,7 @@ from gholm_lib.paths import project_root
 
 CELL_SECONDS = 600  # per cell, in quick mode; notebook metadata `execution.timeout` overrides it
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+_KERNEL_HELP = "`jupyter kernelspec list` shows the kernels; python3 must be the one of this environment"
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -252,7 +254,9 @@ def _execute(file: Path) -> tuple[nbformat.NotebookNode | None, str | None]:
         notebook = nbformat.read(file, as_version=4)
     except Exception as error:  # nbformat raises many kinds for a broken file
         return None, f"not a readable notebook: {type(error).__name__}: {error}"
-    env = {"GHOLM_MODE": "quick", **os.environ}
+    # The kernel of this environment, not one called python3 in the home folder; and threads that do not spin.
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
+    env = {"GHOLM_MODE": "quick", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     limit = CELL_SECONDS if env["GHOLM_MODE"] == "quick" else None
     client = NotebookClient(
         notebook,
@@ -271,6 +275,14 @@ def _execute(file: Path) -> tuple[nbformat.NotebookNode | None, str | None]:
         return notebook, _failure(notebook, running, f"no answer in {client.timeout} seconds")
     except DeadKernelError:
         return notebook, _failure(notebook, running, "the kernel died (out of memory?)")
+    except Exception as error:  # Jupyter raises many kinds when a kernel cannot start
+        if running:
+            raise
+        atexit.unregister(
+            client._cleanup_kernel
+        )  # it would fail at exit, with a traceback, for want of a kernel
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return notebook, f"the kernel did not start: {reason}. {_KERNEL_HELP}"
     hidden = swallowed_errors(notebook)
     if hidden:
         return notebook, "errors that did not stop the notebook:\n" + "\n".join(hidden)

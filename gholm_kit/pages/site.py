@@ -102,12 +102,16 @@ class Site:
             "previous": self.chapters[order[place - 1]] if place > 0 else None,
             "next": self.chapters[order[place + 1]] if place + 1 < len(order) else None,
         }
+        if (
+            not self._written
+        ):  # with the first page, so that one opened before the last is written has its style
+            write_assets(self.folder / "assets", *self.assets)
         path = self._page(self.chapters[source].page, source, notebook, **self._about(source), **around)
         self._written.add(source)
         return path
 
     def finish(self) -> Path | None:
-        """Write the index, the documents and files that the pages point to, and the style; returns the index.
+        """Write the index, and the documents and files that the pages point to; returns the index.
 
         Nothing is written, and None returned, when there is no page.
         """
@@ -120,7 +124,6 @@ class Site:
             copy = self.folder / "files" / file.relative_to(self.root)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-        write_assets(self.folder / "assets", *self.assets)
         return index
 
     def index(self) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -22,44 +20,9 @@ from gholm_kit.reproduction.outputs import (
 from gholm_kit.reproduction.paper_figures import differing_figures, write_figure
 from gholm_kit.reproduction.paper_tables import paper_table
 from gholm_kit.reproduction.part_shares import measure_parts
+from gholm_kit.reproduction.request import Request
 from gholm_kit.table import Table
-from gholm_lib.config import RunOptions
 from gholm_lib.paths import records_folder
-
-
-@dataclass(frozen=True)
-class Request:
-    """Make the runs behind the paper's tables and figures and the ledger of its open questions, then make these.
-
-    Runs that several need are made once; recorded ones are skipped. Stopped at any moment, the same command goes on.
-    """
-
-    table: tuple[int, ...] = ()
-    """Tables of the paper, 1 to 9."""
-    figure: tuple[int, ...] = ()
-    """Figures of the paper, 1 to 6."""
-    ledger: bool = False
-    """What the paper leaves open: each reading measured."""
-    all: bool = False
-    """All tables, figures and the ledger."""
-    preset: Literal["mini", "paper"] = "mini"
-    """"paper": section 4.2 on the four real sets; "mini": the same on the four drawn families."""
-    seeds: int = 3
-    """Seeds 0 to seeds - 1 of each run."""
-    dry_run: bool = False
-    """Say which runs are lacking, with hours, disk and memory, and start none."""
-    check: bool = False
-    """Start no long run and write nothing: fail if a table is not what the records give, if a figure says that it
-    was drawn from other settings, weights or images, or if a run of seconds, made again, gives another result."""
-    from_records: bool = False
-    """Make tables and figures from the records that there are; start no run."""
-    records: Path | None = None
-    """Folder of the records (default: data/records/PRESET)."""
-    shard: str = "1/1"
-    """i/n: make the i-th of n shares of the runs, so that n processes share the work."""
-    threads: int | None = None
-    """CPU threads of this process (default: PyTorch's choice)."""
-    options: RunOptions = field(default_factory=RunOptions)
 
 
 def wanted(request: Request) -> list[jobs.Job]:

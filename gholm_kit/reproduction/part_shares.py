@@ -1,8 +1,8 @@
 """Beyond the paper: does the crop keep, and the erasure take, what decides the class?
 
 Only a drawn set knows. ``parts.npz``, beside a run's record, holds one number for each test image: shares of the
-deciding map (``deciding_parts.deciding_map``) in the crop's box and under the erased region, and, as the yardstick of
-chance, under the same shape moved to a random place.
+deciding map (see ``deciding_parts``) in the crop's box and under the erased region, and, as the yardstick of chance,
+under the same shape moved to a random place.
 """
 
 from __future__ import annotations

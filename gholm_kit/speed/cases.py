@@ -221,6 +221,7 @@ def bench(
     suite: Literal["cpu", "gpu"] | None = None,
     scale: bool = False,
     loader: bool = False,
+    machine: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     model: str | None = None,
     size: int | None = None,
@@ -236,13 +237,14 @@ def bench(
 ) -> None:
     """A training step and an evaluation by stages, against the plain network (the floor) and the way of peers.
 
-    Without --suite, --scale or --loader: one setting, the mini one unless said otherwise. Time it on a machine that
+    Without --suite, --scale, --loader or --machine: one setting, the mini one unless said otherwise. Time it on a machine that
     does nothing else.
 
     Args:
         suite: A set of settings; model, size, batch and precision, where given, replace the set's own.
         scale: How the cost grows with resolution, classes, images and processes; makes figures/scale.png.
         loader: Images a second that the loader gives, beside what a step takes.
+        machine: How soon the command line answers, and a training step beside other programs.
         device: Where; auto takes a GPU when there is one.
         model: Any timm model.
         size: Side of the images in pixels.
@@ -259,6 +261,8 @@ def bench(
     folder, place = out or results_folder(), chosen_device(device)
     if scale:
         return _scale(folder, repeats)
+    if machine:
+        return _machine(folder)
     if loader:
         config = _loader_setting(dataset, model, size, batch, precision)
         return _loader(folder, config, place, data_root, workers, repeats)
@@ -304,6 +308,16 @@ def _scale(folder: Path, repeats: int) -> None:
     table.assign(processor=processor(), cores=os.cpu_count()).to_csv(folder / "scale.csv", index=False)
     path = style.save(growth_curves(table, processor()), "scale")
     print(f"{table.to_string(index=False)}\nkept in {folder / 'scale.csv'}; picture: {path}")
+
+
+def _machine(folder: Path) -> None:
+    from gholm_kit.speed.machine import busy_steps, start_times
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (("start", start_times()), ("busy", busy_steps())):
+        path = folder / f"{name}.csv"
+        table.assign(processor=processor(), cores=os.cpu_count()).round(4).to_csv(path, index=False)
+        print(f"{table.to_string(index=False)}\nkept in {path}\n")
 
 
 def _loader_setting(

@@ -16,6 +16,7 @@ import torch
 from gholm_kit import __main__ as cli
 from gholm_kit.__main__ import main
 from gholm_kit.drawn import write
+from gholm_lib import training
 from gholm_lib.config import PRESETS, Config, RunOptions, load_config
 from gholm_lib.datasets import DATASETS
 from gholm_lib.paths import project_root
@@ -64,7 +65,7 @@ def test_a_card_that_is_too_small_gets_advice(monkeypatch, capsys):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
 
-    monkeypatch.setattr(cli, "train", full)
+    monkeypatch.setattr(training, "train", full)
     assert main(["train", "--dataset", "mini_birds", "--seed", "77"]) == 1
     said = capsys.readouterr().err
     assert said == (
@@ -143,7 +144,7 @@ def chosen(monkeypatch):
             kept.append(config)
             raise Stop
 
-        monkeypatch.setattr(cli, "train", stop)
+        monkeypatch.setattr(training, "train", stop)
         with pytest.raises(Stop):
             main(["train", *args])
         return kept[0]
@@ -223,13 +224,13 @@ def test_an_interrupted_command_says_that_it_can_go_on(monkeypatch, capsys):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_train", interrupted)
+    monkeypatch.setitem(cli.COMMANDS, "train", interrupted)
     assert run("train") == 130
-    assert "goes on where it stopped when started again" in said(capsys)
+    assert "start a run again and it continues where it stopped" in said(capsys)
 
 
 def test_a_programming_error_is_not_hidden(monkeypatch):
-    monkeypatch.setattr(cli, "_train", lambda args: {}["no such key"])
+    monkeypatch.setitem(cli.COMMANDS, "train", lambda args: {}["no such key"])
     with pytest.raises(KeyError):
         run("train")
 
@@ -275,7 +276,7 @@ def test_train_then_evaluate(train_args, root, tmp_path, capsys):
 
     assert run(*train_args, "--holdout", "0.2", "--batch-size", "4") == 0
     third = capsys.readouterr().out
-    assert "is done already" in third
+    assert "is already done" in third
     assert accuracies(third) == lines
 
 
@@ -330,6 +331,18 @@ def test_data_check(root, tmp_path, capsys):
     assert f"{tmp_path / 'CUB_200_2011' / 'images.txt'} is missing" in said(capsys)
     assert run("data", "check", "finches") == 1
     assert "Unknown data set 'finches'" in said(capsys)
+
+
+def test_a_missing_package_is_one_message(monkeypatch, capsys):
+    def needs_more(args):
+        raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
+
+    monkeypatch.setitem(cli.COMMANDS, "results", needs_more)
+    assert run("results") == 1
+    assert (
+        said(capsys)
+        == "gholm results: the package pandas is not installed; pip install -e '.[kit]' brings it "
+    )
 
 
 def test_data_get_and_check_of_a_mini_set(tmp_path, capsys, monkeypatch):

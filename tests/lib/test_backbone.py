@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 from pathlib import Path
 
 import huggingface_hub.errors
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -116,10 +118,21 @@ def test_safetensors_round_trip(tmp_path, name):
     safetensors.torch.save_file(source.state_dict(), path)
     model = new(name, seed=1)
     assert not same(source.state_dict(), model.state_dict())
-    load_weights(model, path)
+    assert load_weights(model, path, classifier=True) == ()
     assert same(source.state_dict(), model.state_dict())
-    assert same(source.state_dict(), create_backbone(name, 4, path).state_dict())
-    assert same(source.state_dict(), create_backbone(name, 4, str(path)).state_dict())
+
+
+@pytest.mark.parametrize("name", CLASSIFIER)
+def test_a_classifier_of_as_many_classes_is_not_taken_unasked(tmp_path, name):
+    """Four other classes would fill a head of four."""
+    source, path = new(name), tmp_path / "w.safetensors"
+    safetensors.torch.save_file(source.state_dict(), path)
+    given = new(name, seed=1)
+    load_weights(given, path)
+    for model in (given, create_backbone(name, 4, path), create_backbone(name, 4, str(path))):
+        weight = f"{CLASSIFIER[name]}.weight"
+        assert not torch.equal(model.state_dict()[weight], source.state_dict()[weight])
+        assert same(source.state_dict(), model.state_dict(), CLASSIFIER[name])
 
 
 @pytest.mark.parametrize(
@@ -130,8 +143,66 @@ def test_pth_round_trip(tmp_path, suffix, wrap):
     source, path = new(), tmp_path / f"w{suffix}"
     torch.save(wrap(source.state_dict()), path)
     model = new(seed=1)
-    load_weights(model, path)
+    load_weights(model, path, classifier=True)
     assert same(source.state_dict(), model.state_dict())
+
+
+# ---------------------------------------------------------------------- weights as people have them
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "backbone."])
+def test_wrappers_prefixes_are_taken_off(tmp_path, prefix):
+    source, path = new(), tmp_path / "w.pth"
+    torch.save({prefix + k: v for k, v in source.state_dict().items()}, path)
+    model = new(seed=1)
+    notes = load_weights(model, path, classifier=True)
+    assert same(source.state_dict(), model.state_dict())
+    assert len(notes) == prefix.count(".")
+    assert all("was taken off" in note for note in notes)
+
+
+def test_averaged_weights_are_taken_and_said(tmp_path):
+    plain, averaged, path = new(), new(seed=2), tmp_path / "w.pth"
+    torch.save({"state_dict": plain.state_dict(), "state_dict_ema": averaged.state_dict()}, path)
+    model = new(seed=1)
+    notes = load_weights(model, path, classifier=True)
+    assert same(averaged.state_dict(), model.state_dict())
+    assert notes == ("w.pth contains state_dict_ema and state_dict; state_dict_ema was taken",)
+    assert create_backbone(MINI, 4, path).weights_notes == notes
+
+
+def test_settings_and_numbers_beside_the_tensors_do_no_harm(tmp_path):
+    source, path = new(), tmp_path / "w.pth"
+    settings = argparse.Namespace(
+        lr=np.float64(0.1), epochs=np.int64(3), best=np.float32(0.5), done=np.bool_(True)
+    )
+    torch.save({"model": source.state_dict(), "args": settings, "best": np.float64(91.8)}, path)
+    model = new(seed=1)
+    load_weights(model, path, classifier=True)
+    assert same(source.state_dict(), model.state_dict())
+
+
+def authors_names(state: dict) -> dict:
+    """A ConvNeXt's tensors under the names of its authors' public code (facebookresearch/ConvNeXt)."""
+    renamed = {}
+    for k, v in state.items():
+        k = re.sub(r"^stem\.(\d)", r"downsample_layers.0.\1", k)
+        k = re.sub(r"^stages\.(\d)\.downsample\.(\d)", r"downsample_layers.\1.\2", k)
+        k = re.sub(r"^stages\.(\d)\.blocks\.(\d)", r"stages.\1.\2", k)
+        k = k.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")
+        k = k.replace("head.norm.", "norm.").replace("head.fc.", "head.")
+        renamed[k] = v
+    return renamed
+
+
+def test_the_authors_convnext_file(tmp_path):
+    source = timm.create_model("convnext_atto_ols", num_classes=7)
+    path = tmp_path / "convnext.pth"
+    torch.save({"model": authors_names(source.state_dict())}, path)
+    model = timm.create_model("convnext_atto_ols", num_classes=3)
+    notes = load_weights(model, path)
+    assert same(source.state_dict(), model.state_dict(), "head.fc")
+    assert notes == ("convnext.pth: timm translated its authors' names",)
 
 
 @pytest.mark.parametrize("name", CLASSIFIER)
@@ -214,7 +285,7 @@ def test_a_truncated_file(tmp_path):
 )
 def test_a_pth_without_a_table_of_tensors(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"w\.pth holds no table of named tensors"):
+    with pytest.raises(WeightsError, match=r"w\.pth contains no table of named tensors"):
         load_weights(new(), tmp_path / "w.pth")
 
 

@@ -545,7 +545,7 @@ def test_the_other_layers_train(layer, images, labels):
 def test_from_config_builds_what_the_config_says():
     config = Config(weights="none", drop_path=0.2, z="projection")
     net = GHOLMNet.from_config(config, 7)
-    assert net.config is config
+    assert net.config == config
     assert net.backbone.get_classifier().out_features == 7
     assert net.backbone.stages[-1].blocks[-1].drop_path.drop_prob == pytest.approx(0.2)
     assert net.projection is not None
@@ -562,3 +562,19 @@ def test_a_batch_of_one_works(images, labels):
     out = make()(images[:1], labels[:1])
     assert out.losses["sup"] == 0  # an image and its own crop have no negatives
     assert torch.isfinite(out.losses["total"])
+
+
+# dpn48b and the BiT ResNets classify by a 1 x 1 convolution; MobileNetV3 has a hidden layer before its classifier.
+@pytest.mark.slow
+@pytest.mark.parametrize("z", ["logits", "features", "projection"])
+@pytest.mark.parametrize("backbone", ["dpn48b", "resnetv2_50x1_bit", "mobilenetv3_small_050"])
+def test_every_z_of_heads_that_are_no_plain_linear_layer(backbone, z):
+    torch.manual_seed(0)
+    config = Config(z=z, freeze_batchnorm=True, image_size=64, resize=64)
+    net = GHOLMNet(backbone, 3, config=config)
+    out = net(torch.randn(4, 3, 64, 64), torch.tensor([0, 0, 1, 2]))
+    out.losses["total"].backward()
+    assert torch.isfinite(out.losses["sup"])
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
+    if net.projection is not None:
+        assert net.projection[0].weight.grad.abs().sum() > 0

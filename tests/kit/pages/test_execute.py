@@ -1,5 +1,6 @@
 """`run_notebooks` on small notebooks: one that runs, ones that fail, ones that hide an error."""
 
+import json
 import os
 import re
 import subprocess
@@ -180,3 +181,43 @@ def test_nbmake_sees_a_swallowed_error(tmp_path):
     hooked = run()
     assert hooked.returncode == 1, hooked.stdout
     assert "ValueError: nobody sees me" in hooked.stdout
+
+
+@pytest.fixture
+def foreign_kernel(tmp_path, monkeypatch):
+    """A kernel called python3 in the home folder, of which only an error comes."""
+    spec = tmp_path / "home" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-c", "raise SystemExit(3)", "{connection_file}"]
+    (spec / "kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "foreign", "language": "python"})
+    )
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "home"))
+    monkeypatch.delenv("JUPYTER_PREFER_ENV_PATH", raising=False)
+
+
+def test_the_kernel_is_the_environments_own(tmp_path, foreign_kernel, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    book = write(tmp_path, "own", "import os, sys; print(sys.executable, os.environ['OMP_WAIT_POLICY'])")
+    (result,) = run_notebooks([book], out=tmp_path / "out", html=False)
+    assert result.ok, result.error
+    printed = nbformat.read(result.executed, as_version=4).cells[1].outputs[0].text
+    assert printed.split() == [sys.executable, "PASSIVE"]
+
+
+def test_a_kernel_that_does_not_start_is_one_message(tmp_path, foreign_kernel, monkeypatch):
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    books = [write(tmp_path, name, "1") for name in ("first", "second")]
+    command = [sys.executable, "-m", "gholm_kit", "notebooks", "run", *books, "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert printed.count("the kernel did not start: ") == 2
+    assert "0 of 2 notebooks ran" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_page_has_its_style_before_the_run_ends(tmp_path):
+    site = execute.Site(tmp_path / "out", [write(tmp_path, "page", "1")], tmp_path)
+    site.write(tmp_path / "page.ipynb", nbformat.read(tmp_path / "page.ipynb", as_version=4))
+    assert (tmp_path / "out" / "assets" / "page.css").is_file()
