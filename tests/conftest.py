@@ -59,16 +59,6 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session")
-def reference(tmp_path_factory):
-    """The folder of the API reference, beside an empty front page to which its pages lead back."""
-    from gholm_kit.pages.api import write_api
-
-    site = tmp_path_factory.mktemp("site")
-    (site / "index.html").touch()
-    return write_api(site / "api").parent
-
-
 @pytest.fixture
 def small_study():
     """An untrained network of 3 classes, 3 pictures of 32 pixels with boxes and deciding places, and their heatmaps.

@@ -61,16 +61,6 @@ def test_the_way_through_the_chapters(chapters, tab):
     assert page.url.endswith(NOTEBOOKS[0].with_suffix(".html").name)
 
 
-def test_the_reference_is_searched_without_a_network(reference, tab):
-    page = tab.open(reference / "index.html")
-    page.fill("input[type=search]", "largest_component_boxes")
-    page.wait_for_selector("main a[href*='masking.html#largest_component_boxes']", timeout=30_000)
-    page = tab.open(reference / "gholm_lib" / "config.html")
-    assert "load_config" in page.inner_text("main")
-    assert tab.errors == []
-    assert tab.outside == []
-
-
 def test_a_solution_is_folded_until_it_is_asked_for(small, tab):
     page = tab.open(small / "00_small.html")
     solution = page.locator("text=the_solution")
