@@ -149,7 +149,7 @@ class Site:
         found = {path: text for path, text in DOCUMENTS.items() if (self.root / path).is_file()}
         if (self.folder / API).is_file():
             found[API] = "API reference: every module, from its docstrings"
-        return [f"- [{text}]({path})" for path, text in found.items()]
+        return ["## More", "", *(f"- [{text}]({path})" for path, text in found.items())] if found else []
 
     def link(self, source: Path, url: str) -> str | None:
         """Where a link written in `source` leads on these pages; None when there is nothing to lead to."""
