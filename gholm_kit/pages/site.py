@@ -18,7 +18,7 @@ from gholm_kit.pages.render import render, slug, write_assets
 API = "api/index.html"  # the reference, where `api.write_api` has written it beside the chapters
 DOCUMENTS = {  # what the front page leads to besides the chapters
     "README.md": "README: what this is, in two pages",
-    "docs/architecture.md": "Architecture: the way of an image, the files, where to add what",
+    "docs/architecture.md": "Architecture: the path of an image, the files, where to add what",
     "docs/results.md": "Results in detail, and what the paper leaves open",
     "docs/troubleshooting.md": "Troubleshooting: messages, and what to do",
     "docs/slurm.md": "On a SLURM cluster",
