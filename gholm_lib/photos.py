@@ -163,9 +163,10 @@ def attend(net: GHOLMNet, image: Tensor, target: int | None = None) -> tuple[Ten
     image   (3, s, s) normalised
     target  class c of eq. (1); None takes the predicted one
     """
-    logits = net.head(net.backbone.forward_features(image[None]))
+    features = net._features(image[None])
+    logits = net.head(features[0])
     c = int(logits.argmax()) if target is None else target
-    heat = net.heatmap(image[None], torch.tensor([c], device=image.device))
+    heat = net.heatmap(image[None], torch.tensor([c], device=image.device), features)
     return logits[0], heat[0], c
 
 
