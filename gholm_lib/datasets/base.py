@@ -7,8 +7,9 @@ when `x0 <= x < x1`. Each reader says in its own module how its owner writes the
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -31,7 +32,8 @@ class Sample:
     """One labelled image.
 
     `path` is absolute; `label` counts from 0; `image_id` is the path relative to the data set's
-    folder in posix form, so `data.root / sample.image_id == sample.path`; `box` is half open pixels
+    folder in posix form, as its lists spell it: `data.root / sample.image_id == sample.path`, unless
+    the name on disk is spelled otherwise (`find_images`); `box` is half open pixels
     `x0, y0, x1, y1`, or None when the owner's boxes are not there.
     """
 
@@ -185,20 +187,6 @@ def _move_advice(base: Path, folder: Path, found: Path) -> str:
     return f"{found} lies too deep: move the contents of {base} into {folder}."
 
 
-def require_images(folder: Path, image_ids: Sequence[str]) -> None:
-    """Raise a `DataError` with the count and the first paths when listed images are not there."""
-    missing = missing_images(folder, image_ids)
-    if not missing:
-        return
-    first = "".join(f"\n    {path}" for path in missing[:5])
-    more = "\n    ..." if len(missing) > 5 else ""
-    advice = _nested_images(missing[0])
-    raise DataError(
-        f"{len(missing)} of {len(image_ids)} listed images are not there. Expected:{first}{more}\n"
-        f"  {_what_is_there(folder, missing[0])}{advice}"
-    )
-
-
 def missing_images(folder: Path, image_ids: Iterable[str]) -> list[Path]:
     """The listed images that are not on disk. Each folder is listed once: quicker than a stat."""
     listings: dict[Path, set[str]] = {}
@@ -212,8 +200,66 @@ def missing_images(folder: Path, image_ids: Iterable[str]) -> list[Path]:
     return missing
 
 
+def find_images(folder: Path, image_ids: Sequence[str]) -> tuple[dict[str, Path], list[Path]]:
+    """(Listed images whose files are spelled otherwise: id → file, listed images that are not there.)
+
+    A name fits also where list and disk write its accents in two ways (Unicode's NFC and NFD, as on
+    Linux and on a Mac) or its suffix in other letters (`.jpg`, `.JPG`). A file that is listed by its
+    exact name is left to that.
+    """
+    missing = missing_images(folder, image_ids)
+    listed = {folder / image_id: image_id for image_id in image_ids} if missing else {}
+    listings: dict[Path, dict[str, list[str]]] = {}
+    respelled, absent = {}, []
+    for path in missing:
+        file = _other_spelling(folder, path, listings)
+        if file is None or file in listed:
+            absent.append(path)
+        else:
+            respelled[listed[path]] = file
+    return respelled, absent
+
+
+def _other_spelling(folder: Path, path: Path, listings: dict[Path, dict[str, list[str]]]) -> Path | None:
+    """The one file that `path`, below `folder`, means when it is spelled as on disk; None: none, or several."""
+    place = folder
+    for part in path.relative_to(folder).parts:
+        if not (place / part).exists():
+            alike = _spelled_alike(place, part, listings)
+            if len(alike) != 1:
+                return None
+            part = alike[0]
+        place = place / part
+    return place
+
+
+def _spelled_alike(folder: Path, name: str, listings: dict[Path, dict[str, list[str]]]) -> list[str]:
+    """The names in `folder` that are `name` in another spelling. Each folder is listed once."""
+    if folder not in listings:
+        listings[folder] = {}
+        for found in sorted(_names_in(folder)):
+            listings[folder].setdefault(_spelling(found), []).append(found)
+    return listings[folder].get(_spelling(name), [])
+
+
+def _spelling(name: str) -> str:
+    """What all spellings of a name have in common."""
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    return path.stem + path.suffix.lower()
+
+
 def _names_in(folder: Path) -> set[str]:
     return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+
+
+def _absent_message(folder: Path, absent: Sequence[Path], listed: int) -> str:
+    """Count and first paths of listed images that are not there, and what lies there instead."""
+    first = "".join(f"\n    {path}" for path in absent[:5])
+    more = "\n    ..." if len(absent) > 5 else ""
+    return (
+        f"{len(absent)} of {listed} listed images are not there. Expected:{first}{more}\n"
+        f"  {_what_is_there(folder, absent[0])}{_nested_images(absent[0])}"
+    )
 
 
 def _nested_images(expected: Path) -> str:
@@ -341,7 +387,7 @@ def finish(
     train: Sequence[Sample],
     test: Sequence[Sample],
 ) -> FineGrainedData:
-    """The checks that all readers share: empty splits, duplicates, overlap, missing images."""
+    """What all readers share: checks for empty splits, duplicates, overlap and missing images; files as spelled."""
     for split, samples in (("training", train), ("test", test)):
         if not samples:
             raise DataError(f"{folder}: the lists name no {split} images.")
@@ -352,8 +398,23 @@ def finish(
             f"{folder}: {len(both)} images are listed for training and for test, "
             f"such as {', '.join(both[:5])}."
         )
-    require_images(folder, [sample.image_id for sample in (*train, *test)])
-    return FineGrainedData(name, folder, tuple(classes), tuple(train), tuple(test))
+    respelled, absent = find_images(folder, [sample.image_id for sample in (*train, *test)])
+    if absent:
+        raise DataError(_absent_message(folder, absent, len(train) + len(test)))
+    _refuse_one_file_for_two(respelled)
+    train, test = (
+        tuple(replace(s, path=respelled[s.image_id]) if s.image_id in respelled else s for s in samples)
+        for samples in (train, test)
+    )
+    return FineGrainedData(name, folder, tuple(classes), train, test)
+
+
+def _refuse_one_file_for_two(files: dict[str, Path]) -> None:
+    names: dict[Path, str] = {}
+    for image_id, path in files.items():
+        if path in names:
+            raise DataError(f"{path}: two spellings of its name are listed, {names[path]} and {image_id}.")
+        names[path] = image_id
 
 
 def _refuse_repeats(folder: Path, split: str, samples: Sequence[Sample]) -> None:
