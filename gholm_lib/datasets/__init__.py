@@ -1,6 +1,15 @@
 """The data: readers for four real sets and four drawn ones, their check and their download."""
 
-from .base import CorruptImageError, DataError, FineGrainedData, ImageDataset, Sample, load_image
+from .base import (
+    CorruptImageError,
+    DataError,
+    FineGrainedData,
+    ImageDataset,
+    Sample,
+    ScaledImageWarning,
+    load_image,
+    read_image,
+)
 from .check import CheckReport, check_dataset, list_datasets
 from .cub import PartPoints, cub_parts
 from .registry import DATASETS, Archive, DatasetInfo, data_root, dataset_info, load_dataset
@@ -16,6 +25,7 @@ __all__ = [
     "ImageDataset",
     "PartPoints",
     "Sample",
+    "ScaledImageWarning",
     "check_dataset",
     "cub_parts",
     "data_root",
@@ -24,6 +34,7 @@ __all__ = [
     "list_datasets",
     "load_dataset",
     "load_image",
+    "read_image",
 ]
 
 

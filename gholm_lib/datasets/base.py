@@ -1,20 +1,26 @@
 """What every reader shares: the two records, errors that say what to do, list and image loading.
 
-Boxes are `(x0, y0, x1, y1)`, half open, in pixels of the image file: column `x` lies inside
-when `x0 <= x < x1`. Each reader says in its own module how its owner writes them.
+Boxes are `(x0, y0, x1, y1)`, half open, in pixels: column `x` lies inside when `x0 <= x < x1`. Each
+reader says in its own module how its owner writes them. The owners count in the picture as it is
+stored; where its EXIF data turn it upright, boxes and points are turned with it.
 """
 
 from __future__ import annotations
 
 import os
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.utils.data import Dataset
+
+from . import pictures
+from .pictures import Picture, PictureError
 
 Box = tuple[int, int, int, int]
 
@@ -24,7 +30,11 @@ class DataError(ValueError):
 
 
 class CorruptImageError(DataError):
-    """An image file is empty, cut short or no image. The message names the file."""
+    """An image file is empty, cut short, too large or no image. The message names the file."""
+
+
+class ScaledImageWarning(UserWarning):
+    """An image's values were no plain 8 or 16 bits; the message says what was taken for black and white."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +43,21 @@ class Sample:
 
     `path` is absolute; `label` counts from 0; `image_id` is the path relative to the data set's
     folder in posix form, as its lists spell it: `data.root / sample.image_id == sample.path`, unless
-    the name on disk is spelled otherwise (`find_images`); `box` is half open pixels
-    `x0, y0, x1, y1`, or None when the owner's boxes are not there.
+    the name on disk is spelled otherwise (`find_images`). `stored_box` is half open pixels
+    `x0, y0, x1, y1` of the file before its EXIF data turn it, or None when the owner's boxes are not
+    there.
     """
 
     path: Path
     label: int
     image_id: str
-    box: Box | None = None
+    stored_box: Box | None = None
+
+    @cached_property
+    def box(self) -> Box | None:
+        """Half open pixels `x0, y0, x1, y1` of the upright image, as `load_image` gives it, or None."""
+        # Only when asked for: the headers of a whole set take seconds, on a network's disk minutes.
+        return self.stored_box and upright_box(self.stored_box, *pictures.stored_frame(self.path))
 
 
 @dataclass(frozen=True)
@@ -81,43 +98,34 @@ class ImageDataset(Dataset):
 def load_image(path: str | Path) -> Image.Image:
     """Open an image file whole, turned upright (EXIF), as RGB.
 
-    Grey, 16-bit grey, CMYK and palette images are converted; transparent pixels become white.
-    Raises `CorruptImageError` naming the file when it is empty, cut short or no image, and
+    Grey, 16-bit, CMYK and palette images are converted; transparent pixels become white. Where an
+    image's values are no plain 8 or 16 bits, they are scaled by what is in them, and a
+    `ScaledImageWarning` says how.
+    Raises `CorruptImageError` naming the file when it is empty, cut short, too large or no image, and
     `DataError` when there is no such file or it may not be read.
     """
+    picture = read_image(path)
+    if picture.scaled:
+        warnings.warn(f"{path}: {picture.scaled}", ScaledImageWarning, stacklevel=2)
+    return picture.image
+
+
+def read_image(path: str | Path) -> Picture:
+    """`load_image` with what was done to the image in `Picture.notes`, and without its warning."""
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
-            raise _corrupt(path, "the file is empty (0 bytes)")
-        with Image.open(path) as image:
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except DataError:
-        raise
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise DataError(f"Cannot read the image {path}: {error.strerror}.") from error
-    # Pillow's plugins raise many kinds of error on damaged bytes (OSError, SyntaxError, EOFError,
-    # struct.error, zlib.error ...); whichever it is, this file cannot be used.
-    except Exception as error:
-        raise _corrupt(path, str(error) or type(error).__name__) from error
+        with pictures.open_file(path) as file:
+            return pictures.read_picture(file, str(path))
+    except PictureError as error:
+        raise CorruptImageError(str(error)) from error
+    except OSError as error:
+        raise DataError(f"Cannot read the image {path}: {pictures.why_unreadable(error)}.") from error
 
 
-def _corrupt(path: Path, reason: str) -> CorruptImageError:
-    return CorruptImageError(
-        f"{path} is not a whole image: {reason}. Delete it and fetch it again; "
-        "`gholm data check NAME --images` lists every such file of a data set."
-    )
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip, not scale
-        grey = np.clip(np.asarray(image, dtype=np.int64) >> 8, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+def upright_box(box: Box, turn: int, size: tuple[int, int]) -> Box:
+    """A box of the stored image → of the upright one; `turn` 1 to 8 (EXIF), `size` as stored."""
+    (x0, y0), (x1, y1) = (pictures.upright_place(turn, x, y, *size) for x, y in (box[:2], box[2:]))
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
 # --- finding files --------------------------------------------------------------------------
