@@ -28,7 +28,7 @@ import urllib3.exceptions
 from tqdm.auto import tqdm
 
 from .base import DataError
-from .check import compare_counts, try_read
+from .check import compare_counts, is_the_papers, try_read
 from .registry import Archive, DatasetInfo, data_root, dataset_info
 
 _CHUNK = 1 << 16  # a dropped line costs at most this many bytes
@@ -97,6 +97,12 @@ def _problems(info: DatasetInfo, folder: Path) -> list[str]:
 def _refuse_leftovers(info: DatasetInfo, folder: Path, problems: list[str]) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+    data, _ = try_read(info, folder)
+    if data is not None and not is_the_papers(info, data):
+        raise DataError(
+            f"{folder} holds a set of your own, and nothing of yours is overwritten: move the folder away, or name "
+            f"another folder with --data-root, and run `{info.get_command}` again."
+        )
     if folder.exists():
         raise DataError(
             f"{folder} is there but not complete, and nothing of yours is overwritten:\n"

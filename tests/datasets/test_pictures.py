@@ -18,8 +18,10 @@ from gholm_lib.datasets import (
     DataError,
     Sample,
     ScaledImageWarning,
+    check_dataset,
     cub_parts,
     load_image,
+    read_image,
 )
 from gholm_lib.datasets.cub import read_cub
 from gholm_lib.datasets.pictures import eight_bits
@@ -677,3 +679,23 @@ def test_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", no_memory)
     with pytest.raises(MemoryError):
         load_image(path)
+
+
+# ---------------------------------------------------------------------- the check of a set
+
+
+def test_the_check_says_which_images_are_scaled_and_which_are_none(layouts, tmp_path):
+    folder = layouts.cub(tmp_path / "mini_birds")
+    first, second, third, _ = sorted(folder.glob("images/*/*.jpg"))
+    for path, content in ((first, DEEP["12 bits in a 16-bit PNG"][0]), (second, NONE["HEIC"][0])):
+        path.unlink()
+        path.write_bytes(content)
+    third.unlink()
+    third.write_bytes(DEEP["fractions"][0])
+    report = check_dataset("mini_birds", tmp_path, images=True, progress=False)
+    assert len(report.problems) == 1
+    assert f"{second} is not a picture that can be read here; it is a HEIC photo" in report.problems[0]
+    assert "Next: mend or replace these files, then `gholm data check mini_birds --images`." in str(report)
+    (note,) = report.notes
+    assert note.startswith("2 images are no plain 8 or 16 bits, such as ")
+    assert read_image(first).scaled.endswith("4095 white")
