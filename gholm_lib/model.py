@@ -176,10 +176,18 @@ class GHOLMNet(nn.Module):
 
     # ------------------------------------------------------------------ heatmap, box, mask
 
-    def heatmap(self, images: Tensor, target: Tensor | None = None) -> Tensor:
-        """Eq. (1)-(3) for a batch: (B, 3, H, W) → (B, H, W). ``target`` None: the predicted class."""
+    def heatmap(
+        self,
+        images: Tensor,
+        target: Tensor | None = None,
+        features: tuple[Tensor, Tap | None] | None = None,
+    ) -> Tensor:
+        """Eq. (1)-(3) for a batch: (B, 3, H, W) → (B, H, W). ``target`` None: the predicted class.
+
+        features  what ``_features`` gave for these images, if it is known already
+        """
         with torch.no_grad():
-            features, tap = self._features(images)
+            features, tap = features or self._features(images)
             cam, check = self._cam(features, tap, self.head(features), target)
         check(torch.isfinite(cam).flatten(1).all(1))
         return upsample(cam, tuple(images.shape[-2:]))

@@ -277,6 +277,34 @@ def test_a_heatmap_that_is_not_finite_keeps_the_state_too(options, monkeypatch):
     assert (failure["epoch"], failure["terms"]) == (2, {})
 
 
+def test_a_bad_image_ends_the_command_in_one_sentence_with_workers_too(data_root, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(data_root, root)
+    bad = next((root / "CUB_200_2011/images").glob("*/3.png"))
+    bad.write_bytes(bad.read_bytes()[:200])
+    said = []
+    for workers in ("0", "2"):
+        words = command("-c", _FROM_FILES, runs=tmp_path / "runs", data_root=root)
+        words[3:5] = []  # -m gholm_lib: what -c runs instead
+        done = subprocess.run(
+            [*words, "--workers", workers], env=alone(), capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 1
+        said.append(done.stderr)
+    assert said[0] == said[1]
+    assert said[0].startswith(f"gholm train: {bad} is damaged or cut short (")
+    assert said[0].count("\n") == 1
+
+
+_FROM_FILES = """
+import sys
+from gholm_lib import __main__, loading
+if __name__ == "__main__":
+    loading.CACHE_LIMIT = 0  # as for a set too large to be kept in memory
+    sys.exit(__main__.main())
+"""
+
+
 # ---------------------------------------------------------------------- what the loop computes
 
 

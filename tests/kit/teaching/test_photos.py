@@ -297,6 +297,25 @@ def test_what_is_attended_already_is_not_computed_again(net, image):
     assert seen.target == 4
 
 
+@pytest.mark.parametrize("layer", ["features", "norm", "depthwise"])
+@pytest.mark.parametrize("target", [None, 3])
+def test_one_picture_takes_the_backbone_once(image, monkeypatch, layer, target):
+    torch.manual_seed(0)
+    net = GHOLMNet("gholm_convnext_mini", 7, False, Config(weights="none", cam_layer=layer)).eval()
+    wanted_raw = net.head(net.backbone.forward_features(image[None]))[0]
+    wanted_heat = net.heatmap(image[None], None if target is None else torch.tensor([target]))[0]
+    runs = []
+    net.backbone.stem.register_forward_hook(lambda *_: runs.append(1))
+    raw, heat, c = attend(net, image, target)
+    assert len(runs) == 1
+    close(raw, wanted_raw)
+    close(heat, wanted_heat)
+    assert c == (int(wanted_raw.argmax()) if target is None else target)
+    runs.clear()
+    look(net, image, 1.7, 1.5, target=target)
+    assert len(runs) == 2, "once for the picture, once for its crop and its erased copy together"
+
+
 def test_top_is_softmax_in_order():
     assert [(c, round(p, 3)) for c, p in top(torch.tensor([0.0, 2.0, 1.0]), 2)] == [(1, 0.665), (2, 0.245)]
     assert len(top(torch.zeros(3), 5)) == 3
