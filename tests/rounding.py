@@ -48,11 +48,13 @@ def assert_same(ours, theirs) -> None:
     ours, theirs = _in_float64(ours), _in_float64(theirs)
     assert ours.shape == theirs.shape
     difference, largest = (ours - theirs).abs().max(), theirs.abs().max()
-    assert difference <= HALF_THE_DIGITS * largest, f"{difference:.3g} apart, the largest value is {largest:.3g}"
+    assert difference <= HALF_THE_DIGITS * largest, (
+        f"{difference:.3g} apart, the largest value is {largest:.3g}"
+    )
 
 
 def _in_float64(value) -> Tensor:
-    value = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.atleast_1d(value))
+    value = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value, ndmin=1))
     assert value.dtype == torch.float64, f"methods are compared in float64, not in {value.dtype}"
     return value
 
@@ -63,7 +65,7 @@ def of_network(net: nn.Module, dtype: torch.dtype = torch.float32, passes: int =
     Each layer forms sums of up to n products and hands its error on. The roundings of one sum are as often up as
     down, so they add like the steps of a random walk, to sqrt(n) and not n (Higham & Mary, SIAM J. Sci. Comput. 41,
     2019), and so do the errors of the layers. ``dtype`` is the type of operands and results, three roundings a
-    layer; sums are formed in float32 if that is wider, as bf16 hardware does. Both sides of a comparison are rounded.
+    layer; sums are formed in float32 if that is wider, as hardware for bf16 does. Both sides are rounded.
 
     passes  how often the layers are gone through: forward and backward are three
     """
@@ -80,6 +82,25 @@ def of_weighted_sum(terms: Tensor, dtype: torch.dtype, roundings: int) -> Tensor
     """
     own, shared = terms.square().sum(1).sqrt(), terms.sum(1).abs()
     return DEVIATIONS * sqrt(roundings) * spread(dtype) * (own + shared)
+
+
+def enlarged_by_opencv(small: Tensor) -> float:
+    """How far off OpenCV's enlarged maps of values up to 1 may be: its positions and weights are float32.
+
+    A position in the small map is off by three roundings of a number as large as the map, on each axis; one pixel
+    further the value is another by 1 at most; three products follow.
+    """
+    return (3 * sum(small.shape[-2:]) + 6) * unit(torch.float32)
+
+
+def by_pytorch_grad_cam(maps: Tensor) -> float:
+    """How far off the maps of that library may be, which scales to 0..1 in float32 before and after it enlarges.
+
+    The second time what is enlarged, its minimum and its maximum are all off. It divides by a maximum with 1e-7
+    added: first by that of the map, then by 1.
+    """
+    least = maps.amax((1, 2)) - maps.amin((1, 2))
+    return 4 * enlarged_by_opencv(maps) + 1e-7 * (1 + 1 / float(least.min()))
 
 
 def use_float64(patch: Callable = setattr) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from gholm_lib.config import Config
 from gholm_lib.gradcam import NonFiniteError, channel_weights, class_map, gradcam, upsample
 from gholm_lib.model import GHOLMNet
-from tests.rounding import assert_same, of_weighted_sum, unit
+from tests.rounding import assert_same, by_pytorch_grad_cam, enlarged_by_opencv, of_weighted_sum
 
 pytestmark = pytest.mark.numeric
 
@@ -86,7 +86,7 @@ def test_same_map_as_torch_cam(backbone, images, features, given):
 
 @targets
 def test_pytorch_grad_cam_is_the_min_max_of_ours(backbone, images, features, given):
-    """That library scales each map to 0..1, enlarges it with OpenCV in float32, and scales it again."""
+    """That library scales each map to 0..1, enlarges it with OpenCV, and scales it again."""
     model, layer = copy.deepcopy(backbone)  # it overwrites .grad
     with GradCAM(model, [layer]) as extractor:
         wanted = [ClassifierOutputTarget(c) for c in GIVEN] if given else None
@@ -96,8 +96,7 @@ def test_pytorch_grad_cam_is_the_min_max_of_ours(backbone, images, features, giv
     assert shown.sum() >= 3
     maps = upsample(ours, images.shape[-1])[shown]
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    bound = enlarged_by_opencv(ours) + 2e-7 * (1 + 1 / ours[shown].amax((1, 2)).min())  # it adds 1e-7 to a maximum
-    assert ((maps - low) / (high - low) - theirs[shown]).abs().max() <= bound
+    assert ((maps - low) / (high - low) - theirs[shown]).abs().max() <= by_pytorch_grad_cam(ours[shown])
 
 
 def test_channel_weights_are_the_mean_gradient_of_one_image_at_a_time(backbone, features):
@@ -138,15 +137,6 @@ def test_unweighted_is_the_relu_of_the_channel_sum(backbone, features):
         raise AssertionError("the printed form needs no gradient")
 
     assert_same(gradcam(unused, a, weighted=False), expected)
-
-
-def enlarged_by_opencv(small: torch.Tensor) -> float:
-    """How far off OpenCV's enlarged maps of values up to 1 may be: its positions and weights are float32.
-
-    A position in the small map is off by three roundings of a number as large as the map, on each axis, and one pixel
-    further the value is another by 1 at most; three products follow.
-    """
-    return (3 * sum(small.shape[-2:]) + 6) * unit(torch.float32)
 
 
 @pytest.mark.parametrize("size", [(80, 80), (64, 96), (33, 50)])

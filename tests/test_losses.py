@@ -258,11 +258,11 @@ def test_the_other_forms_have_one(normalize, denominator, bound):
 def test_autocast_changes_nothing(denominator):
     """Similarities over tau = .07 in bf16 would be wrong in the second digit."""
     z, labels = vectors(16), torch.arange(8).repeat(2)
-    for given in (z.float(), z.bfloat16()):
+    for vector in (z.float(), z.bfloat16()):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = supcon_loss(given, labels, 0.07, denominator)
+            found = supcon_loss(vector, labels, 0.07, denominator)
         assert found.dtype == torch.float32
-        exact = supcon_loss(given.double(), labels, 0.07, denominator)
+        exact = supcon_loss(vector.double(), labels, 0.07, denominator)
         # Numbers up to 2 / tau: sums of six products, and some ten roundings more.
         assert abs(found - exact) <= 16 * unit(torch.float32) * 2 / 0.07
 
@@ -300,7 +300,9 @@ def test_branch_loss_is_float32_under_autocast():
         loss = branch_loss(logits, labels)
     assert loss.dtype == torch.float32
     exact = branch_loss(logits.double(), labels)
-    assert abs(loss - exact) <= 16 * unit(torch.float32) * exact  # a sum of four exponentials, a mean of five terms
+    assert (
+        abs(loss - exact) <= 16 * unit(torch.float32) * exact
+    )  # a sum of four exponentials, a mean of five terms
 
 
 def test_totals_by_hand():

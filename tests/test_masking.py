@@ -369,7 +369,9 @@ def off_position(side: int, dtype: torch.dtype = torch.float32) -> float:
 def off_value(images: torch.Tensor) -> float:
     """What such a shift along both axes can make of a value: one pixel further it is another by the whole range."""
     contrast = float(images.max() - images.min())
-    return 2 * off_position(max(images.shape[-2:]), images.dtype) * contrast + 8 * unit(images.dtype) * contrast
+    return (
+        2 * off_position(max(images.shape[-2:]), images.dtype) * contrast + 8 * unit(images.dtype) * contrast
+    )
 
 
 def reference_crop(images: torch.Tensor, boxes, size: int) -> torch.Tensor:
