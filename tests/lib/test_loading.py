@@ -16,10 +16,15 @@ from gholm_lib import loading
 from gholm_lib.config import Config, load_config
 from gholm_lib.datasets import CorruptImageError, DataError, Sample, ScaledImageWarning
 from gholm_lib.loading import Batches, ImageView, loader, resized, to_input, to_picture, training_transform
+from tests.rounding import unit
+
+pytestmark = pytest.mark.numeric
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 CONFIG = Config(image_size=64, resize=72)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+# Eight roundings of numbers up to 1: the scale, mean and deviation, and what is done with them.
+IN_UNITS, NORMALISED = 8 * unit(torch.float32), 8 * unit(torch.float32) / STD.min()
 
 
 def picture(width=150, height=90, seed=0) -> Image.Image:
@@ -53,7 +58,7 @@ def test_test_input_is_resize_centre_crop_normalise():
     image = picture()
     stretched = np.asarray(image.resize((72, 72), Image.Resampling.BILINEAR), np.float64)
     expected = (stretched[4:68, 4:68] / 255 - MEAN) / STD  # (72 - 64) / 2 pixels off each side
-    assert np.allclose(to_input(image, CONFIG).permute(1, 2, 0), expected, atol=1e-5)
+    assert np.allclose(to_input(image, CONFIG).permute(1, 2, 0), expected, rtol=0, atol=NORMALISED)
 
 
 def test_a_photograph_is_reduced_without_a_visible_difference():
@@ -69,7 +74,7 @@ def test_to_picture_undoes_the_normalisation():
     image = picture(72, 72)
     back = to_picture(to_input(image, CONFIG), CONFIG)
     expected = np.asarray(image, float)[4:68, 4:68] / 255
-    assert np.allclose(back.permute(1, 2, 0), expected, atol=1e-6)
+    assert np.allclose(back.permute(1, 2, 0), expected, rtol=0, atol=2 * IN_UNITS)  # there and back
     batch = torch.full((2, 3, 5, 4), 100.0)
     assert (to_picture(batch, CONFIG) == 1).all()  # what lies outside is clipped for display
     assert to_picture(batch, CONFIG).shape == batch.shape
@@ -79,8 +84,9 @@ def test_another_mean_and_deviation():
     config = CONFIG.replace(image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
     image = picture(72, 72)
     expected = np.asarray(image, float)[4:68, 4:68] / 127.5 - 1
-    assert np.allclose(to_input(image, config).permute(1, 2, 0), expected, atol=1e-5)
-    assert np.allclose(to_picture(to_input(image, config), config).permute(1, 2, 0), expected / 2 + 0.5)
+    assert np.allclose(to_input(image, config).permute(1, 2, 0), expected, rtol=0, atol=NORMALISED)
+    back = to_picture(to_input(image, config), config).permute(1, 2, 0)
+    assert np.allclose(back, expected / 2 + 0.5, rtol=0, atol=2 * IN_UNITS)
 
 
 @pytest.mark.parametrize("preset", ["mini", "paper"])
@@ -178,7 +184,7 @@ def test_saturation_moves_colours_towards_grey_and_away_and_keeps_the_hue():
 
 def test_no_amount_means_no_jitter():
     small, views = upright(fixed_place(brightness=0.0, saturation=0.0))
-    assert all(np.allclose(view, small, atol=1e-6) for view in views)
+    assert all(np.allclose(view, small, rtol=0, atol=2 * IN_UNITS) for view in views)
 
 
 # ---------------------------------------------------------------------- the view
