@@ -22,7 +22,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)
-  bench                  what the method costs against the plain network [--suite cpu|gpu] [--scale] [--loader] [--machine]
+  bench                  what the method costs against the plain network   [--suite cpu|gpu] [--scale] [--machine]
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gholm_lib.precision import at_least_float32
+
 Head = Callable[[Tensor], Tensor]
 
 
@@ -28,7 +30,7 @@ def channel_weights(head: Head, features: Tensor, target: Tensor | None = None) 
     head      features (B, C, h, w) → logits (B, K); batch norm and dropout inside it should be in eval mode
     features  A, (B, C, h, w)
     target    class c of each image, (B,) int64; None takes the predicted class
-    returns   (B, C) float32
+    returns   (B, C) float32, or float64 for features in float64
     """
     # Tensors made under inference_mode can never take part in autograd; a clone outside it can.
     with torch.inference_mode(False), torch.enable_grad():
@@ -37,7 +39,7 @@ def channel_weights(head: Head, features: Tensor, target: Tensor | None = None) 
         c = logits.argmax(1) if target is None else _outside_inference(target).to(logits.device)
         score = logits.gather(1, c[:, None]).sum()  # images do not mix, so one sum serves the batch
         (gradient,) = torch.autograd.grad(score, a)  # (B, C, h, w): d y^c / d A
-    return gradient.float().mean((2, 3))
+    return at_least_float32(gradient).mean((2, 3))
 
 
 def _outside_inference(value: Tensor) -> Tensor:
@@ -49,7 +51,7 @@ def class_map(features: Tensor, weights: Tensor | None) -> Tensor:
 
     A sum that is NaN or infinite, of either sign, never passes for a finite value.
     """
-    a = features.float()
+    a = at_least_float32(features)
     # Without autocast: a sum over hundreds of channels in bfloat16 loses the map's small values.
     with torch.autocast(a.device.type, enabled=False):
         summed = a.sum(1) if weights is None else torch.einsum("bc,bchw->bhw", weights, a)
@@ -64,7 +66,7 @@ def gradcam(head: Head, features: Tensor, target: Tensor | None = None, weighted
     features  A, the last feature maps, (B, C, h, w), any float type
     target    (B,) int64 classes; None takes the predicted class, as the paper does
     weighted  False reproduces eq. (2) as printed, without the weights a_k^c
-    returns   (B, h, w) float32, >= 0, no gradient attached
+    returns   (B, h, w) float32 (float64 for features in float64), >= 0, no gradient attached
     raises    NonFiniteError naming the images and the stage (features, gradient or map)
     """
     cam, weights = unchecked_gradcam(head, features, target, weighted)

@@ -7,17 +7,19 @@ that neither the number of workers nor a resumed run changes them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from torchvision.transforms import v2
 
 from gholm_lib.config import Config
-from gholm_lib.datasets import Sample, load_image
+from gholm_lib.datasets import CorruptImageError, DataError, Sample, ScaledImageWarning, read_image
 
 CACHE_LIMIT = 2**30  # bytes of resized images kept in memory
 
@@ -71,6 +73,7 @@ class ImageView(Dataset):
         self.samples, self.config = tuple(samples), config
         self.transform = training_transform(config) if train else test_transform(config)
         side = config.resize if config.random_crop else config.image_size
+        self.warned = False
         small = len(self.samples) * 3 * side * side <= CACHE_LIMIT
         self.cache = self._load_all() if small else None
 
@@ -79,7 +82,17 @@ class ImageView(Dataset):
             return list(pool.map(self._load, range(len(self.samples))))
 
     def _load(self, i: int) -> Tensor:
-        return resized(load_image(self.samples[i].path), self.config)
+        path = self.samples[i].path
+        try:
+            picture = read_image(path)
+        except CorruptImageError as error:
+            others = f"`gholm data check {self.config.dataset} --images` lists every such file"
+            raise CorruptImageError(f"{str(error).removesuffix('.')}; {others}.") from error
+        if picture.scaled and not self.warned:  # a set of such images would give a line for each of them
+            self.warned = True
+            words = f"{path}: {picture.scaled}; others like it are not named"
+            warnings.warn(words, ScaledImageWarning, stacklevel=1)
+        return resized(picture.image, self.config)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -92,6 +105,30 @@ class ImageView(Dataset):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.transform(image), self.samples[i].label, i
+
+    def __getitems__(self, items: Sequence[tuple[int, int | None]]) -> list | DataError:
+        """A batch for a loader, or the error of an image in it: see :class:`_Loader`."""
+        try:
+            return [self[item] for item in items]
+        except DataError as error:
+            return error
+
+
+class _Loader(DataLoader):
+    """A loader that raises an image's error as it is.
+
+    PyTorch's own would bring an error that a worker raises as its traceback in words; so workers hand it over.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in super().__iter__():
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+
+
+def _collate(items: list | DataError) -> Any:
+    return items if isinstance(items, DataError) else default_collate(items)
 
 
 class Batches(Sampler[list]):
@@ -142,9 +179,10 @@ class Batches(Sampler[list]):
 def loader(view: ImageView, batches: Batches, workers: int, pin_memory: bool) -> DataLoader:
     """Images that are already in memory need no worker processes; files are read by ``workers`` of them."""
     workers = 0 if view.cache is not None else workers
-    return DataLoader(
+    return _Loader(
         view,
         batch_sampler=batches,
+        collate_fn=_collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,

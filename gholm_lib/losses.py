@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gholm_lib.precision import at_least_float32
+
 
 def branch_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Eq. (7), (8), (9): -log P(c), the mean over the batch. logits (B, K), labels (B,) → scalar."""
-    return F.cross_entropy(logits.float(), labels)
+    return F.cross_entropy(at_least_float32(logits), labels)
 
 
 def total_cross_entropy(
@@ -44,8 +46,8 @@ def supcon_loss(
                  "all": every sample but i (Khosla)
     normalize    give z unit length; without it the printed form has no lower bound
     reduction    "mean" over the anchors (Khosla's code) · "sum" (as printed)
-    returns      scalar float32. An anchor without a positive, or, for "negatives", without a negative has no
-                 defined term and contributes nothing; with no anchor left the loss is 0.
+    returns      scalar float32 (float64 for z in float64). An anchor without a positive, or, for "negatives",
+                 without a negative has no defined term and contributes nothing; with no anchor left the loss is 0.
     """
     if denominator not in ("negatives", "all"):
         raise ValueError(f'denominator must be "negatives" or "all", got {denominator!r}')
@@ -54,7 +56,8 @@ def supcon_loss(
     if z.ndim != 2 or labels.shape != z.shape[:1]:
         raise ValueError(f"z must be (N, D) and labels (N,), got {tuple(z.shape)} and {tuple(labels.shape)}")
     with torch.autocast(z.device.type, enabled=False):
-        z = F.normalize(z.float()) if normalize else z.float()
+        z = at_least_float32(z)
+        z = F.normalize(z) if normalize else z
         similarity = z @ z.T / temperature  # (N, N): z_i . z_a / tau
         other = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
         same = labels[:, None] == labels[None, :]

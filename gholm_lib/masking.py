@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gholm_lib.precision import at_least_float32
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FILLS = ("mean", "black", "noise", "channel_mean")
@@ -123,13 +125,12 @@ def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     images (B, 3, H, W), boxes (B, 4) → (B, 3, size, size)
     """
     height, width = images.shape[-2:]
-    # At least float32: in a half type the positions would be off by a pixel.
-    dtype = torch.promote_types(images.dtype, torch.float32)
-    x0, y0, x1, y1 = boxes.to(dtype).unbind(1)
+    wide = at_least_float32(images)  # in a half type the positions would be off by a pixel
+    x0, y0, x1, y1 = boxes.to(wide.dtype).unbind(1)
     x = _positions(x0, x1, size, width)  # (B, size)
     y = _positions(y0, y1, size, height)
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
-    out = F.grid_sample(images.to(dtype), grid, mode="bilinear", align_corners=False)
+    out = F.grid_sample(wide, grid, mode="bilinear", align_corners=False)
     return out.to(images.dtype)
 
 

@@ -22,13 +22,14 @@ from gholm_lib import losses, masking
 from gholm_lib.backbone import create_backbone
 from gholm_lib.config import Config, ConfigError
 from gholm_lib.gradcam import require_finite, unchecked_gradcam, upsample
+from gholm_lib.precision import at_least_float32
 
 
 @dataclass
 class Attention:
     """What the heatmap says about a batch of B images of H x W pixels."""
 
-    heat: Tensor  # (B, H, W) float32 >= 0
+    heat: Tensor  # (B, H, W) float32 or float64, >= 0
     crop_boxes: Tensor | None = None  # (B, 4) int64 x0, y0, x1, y1
     fallback: Tensor | None = None  # (B,) bool, on the host: empty mask, so the whole image is the box
     drop_mask: Tensor | None = None  # (B, H, W) bool
@@ -55,7 +56,8 @@ class Output:
         """The answer at test time: Raw + Crop."""
         if self.crop_logits is None:
             return self.raw_logits
-        return self.raw_logits.float() + self.crop_logits.float()  # half precision would round near ties
+        # Half precision would round near ties.
+        return at_least_float32(self.raw_logits) + at_least_float32(self.crop_logits)
 
     @property
     def heat(self) -> Tensor | None:
@@ -176,10 +178,18 @@ class GHOLMNet(nn.Module):
 
     # ------------------------------------------------------------------ heatmap, box, mask
 
-    def heatmap(self, images: Tensor, target: Tensor | None = None) -> Tensor:
-        """Eq. (1)-(3) for a batch: (B, 3, H, W) → (B, H, W). ``target`` None: the predicted class."""
+    def heatmap(
+        self,
+        images: Tensor,
+        target: Tensor | None = None,
+        features: tuple[Tensor, Tap | None] | None = None,
+    ) -> Tensor:
+        """Eq. (1)-(3) for a batch: (B, 3, H, W) → (B, H, W). ``target`` None: the predicted class.
+
+        features  what ``_features`` gave for these images, if it is known already
+        """
         with torch.no_grad():
-            features, tap = self._features(images)
+            features, tap = features or self._features(images)
             cam, check = self._cam(features, tap, self.head(features), target)
         check(torch.isfinite(cam).flatten(1).all(1))
         return upsample(cam, tuple(images.shape[-2:]))

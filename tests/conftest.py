@@ -63,6 +63,8 @@ def one_thread():
 def small_study():
     """An untrained network of 3 classes, 3 pictures of 32 pixels with boxes and deciding places, and their heatmaps.
 
+    In float64, so that no answer and no pixel at the edge of a mask hangs on rounding.
+
     Heatmaps: 0 one hot patch, 1 a small very hot one and a large warm one, 2 nothing at all. Deciding places: the
     upper left quarter.
     """
@@ -77,15 +79,16 @@ def small_study():
     config = Config(weights="none", image_size=32, resize=36)
     net = GHOLMNet(config.backbone, 3, False, config).eval()
     torch.nn.init.normal_(net.backbone.get_classifier().weight, 0, 0.3)
-    heat = torch.zeros(3, 32, 32)
+    net = net.double()
+    heat = torch.zeros(3, 32, 32, dtype=torch.float64)
     heat[0, 4:12, 2:14] = 1
     heat[1, 2:4, 2:4] = 9
     heat[1, 16:28, 16:28] = 3
-    places = torch.zeros(3, 32, 32)
+    places = torch.zeros(3, 32, 32, dtype=torch.float64)
     places[:, :16, :16] = 1 / 256
     study = Study(
         samples=tuple(Sample(Path("/nowhere") / f"{k}.jpg", k, f"{k}.jpg") for k in range(3)),
-        images=torch.randn(3, 3, 32, 32),
+        images=torch.randn(3, 3, 32, 32).double(),
         labels=torch.arange(3),
         boxes=torch.tensor([[2.0, 4.0, 14.0, 12.0], [0.0, 0.0, 16.0, 16.0], [0.0, 0.0, 32.0, 32.0]]),
         deciding=places,

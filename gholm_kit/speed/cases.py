@@ -237,8 +237,8 @@ def bench(
 ) -> None:
     """A training step and an evaluation by stages, against the plain network (the floor) and the way of peers.
 
-    Without --suite, --scale, --loader or --machine: one setting, the mini one unless said otherwise. Time it on a machine that
-    does nothing else.
+    Without --suite, --scale, --loader or --machine: one setting, the mini one unless said otherwise. Time it on a
+    machine that does nothing else.
 
     Args:
         suite: A set of settings; model, size, batch and precision, where given, replace the set's own.

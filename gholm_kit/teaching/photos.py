@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from gholm_lib import masking
 from gholm_lib.config import Config
-from gholm_lib.datasets.images import _to_rgb
+from gholm_lib.datasets.pictures import PictureError, open_file, read_picture, why_unreadable
 from gholm_lib.model import GHOLMNet
 
 MAX_PIXELS = 50_000_000  # about 150 MB once decoded
@@ -43,8 +43,8 @@ class Photo:
 def read_photo(source: bytes | memoryview | str | Path, name: str | None = None) -> Photo:
     """A picture from a file or from a file's bytes.
 
-    Turned upright (EXIF). Grey, 16-bit, CMYK and palette pictures become RGB, transparency white; of an animation
-    the first frame is taken. ``notes`` says what was done.
+    As ``datasets.pictures.read_picture`` reads it: upright, RGB, transparency white, 8 bits; of an animation the
+    first frame. ``notes`` says what was done.
 
     source  path, or content
     name    what to call it in messages; the file's own name when None
@@ -53,69 +53,27 @@ def read_photo(source: bytes | memoryview | str | Path, name: str | None = None)
     if isinstance(source, str | Path):
         source, name = _bytes_of(Path(source)), name or Path(source).name
     name, content = name or "the picture", bytes(source)
-    if not content:
-        raise PhotoError(f"{name} is empty (0 bytes).")
     if len(content) > MAX_BYTES:
         raise PhotoError(
             f"{name} has {len(content) / 1e6:.0f} MB, the limit is {MAX_BYTES / 1e6:.0f}: save it smaller."
         )
+    Image.init()  # so that Image.OPEN lists what this Pillow was built for
+    formats = [f for f in FORMATS if f in Image.OPEN]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is the lower one
-            return _decoded(content, name)
-    except PhotoError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise PhotoError(f"{name} has far more than {_mega(MAX_PIXELS)}: save it smaller.") from error
-    except UnidentifiedImageError as error:
-        raise PhotoError(f"{name} is not a picture that can be read here; {_advice(content)}.") from error
-    # Damaged bytes make Pillow's decoders raise almost anything (OSError, SyntaxError, struct.error ...).
-    except Exception as error:
-        raise PhotoError(f"{name} is damaged or cut short ({error or type(error).__name__}).") from error
+            picture = read_picture(io.BytesIO(content), name, MAX_PIXELS, formats)
+    except PictureError as error:
+        raise PhotoError(str(error)) from error
+    return Photo(picture.image, name, picture.notes)
 
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(MAX_BYTES + 1)  # one more, so that a larger file is found out without reading it
     except OSError as error:
-        raise PhotoError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _decoded(content: bytes, name: str) -> Photo:
-    Image.init()
-    with Image.open(io.BytesIO(content), formats=[f for f in FORMATS if f in Image.OPEN]) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise PhotoError(
-                f"{name} has {_mega(image.width * image.height)}, the limit is {_mega(MAX_PIXELS)}: save it smaller."
-            )
-        notes = tuple(_notes(image))
-        image.load()
-        return Photo(_to_rgb(ImageOps.exif_transpose(image)), name, notes)
-
-
-def _mega(pixels: int) -> str:
-    return f"{pixels / 1e6:.0f} megapixels"
-
-
-def _advice(content: bytes) -> str:
-    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "it is a HEIC photo of a phone: save or share it as JPEG"
-    return "take a JPEG, PNG, GIF, WebP, BMP or TIFF"
-
-
-def _notes(image: Image.Image) -> list[str]:
-    """What reading this picture changes, in words."""
-    found = []
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a JPEG with previews behind it
-        found.append(f"the first of its {image.n_frames} frames")
-    if image.getexif().get(0x0112, 1) != 1:
-        found.append("turned upright, as its EXIF data say")
-    if image.has_transparency_data:
-        found.append("its transparent parts are shown white")
-    if image.mode == "CMYK":
-        found.append("printing colours (CMYK) turned into RGB")
-    return found
+        raise PhotoError(f"{path} cannot be read: {why_unreadable(error)}.") from error
 
 
 def way_in(size: Sequence[int], config: Config) -> str:
@@ -163,9 +121,10 @@ def attend(net: GHOLMNet, image: Tensor, target: int | None = None) -> tuple[Ten
     image   (3, s, s) normalised
     target  class c of eq. (1); None takes the predicted one
     """
-    logits = net.head(net.backbone.forward_features(image[None]))
+    features = net._features(image[None])
+    logits = net.head(features[0])
     c = int(logits.argmax()) if target is None else target
-    heat = net.heatmap(image[None], torch.tensor([c], device=image.device))
+    heat = net.heatmap(image[None], torch.tensor([c], device=image.device), features)
     return logits[0], heat[0], c
 
 

@@ -1,10 +1,15 @@
 """The data: readers for four real sets and four drawn ones, their check and their download."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from gholm_lib.datasets.check import CheckReport, check_dataset, list_datasets
 from gholm_lib.datasets.cub import PartPoints, cub_parts
-from gholm_lib.datasets.images import CorruptImageError, load_image
 from gholm_lib.datasets.lists import DataError, FineGrainedData, Sample
 from gholm_lib.datasets.registry import DATASETS, ArchiveFile, DatasetInfo, dataset_info, load_dataset
+
+if TYPE_CHECKING:
+    from gholm_lib.datasets.images import CorruptImageError, ScaledImageWarning, load_image, read_image
 
 __all__ = [
     "DATASETS",
@@ -16,10 +21,19 @@ __all__ = [
     "FineGrainedData",
     "PartPoints",
     "Sample",
+    "ScaledImageWarning",
     "check_dataset",
     "cub_parts",
     "dataset_info",
     "list_datasets",
     "load_dataset",
     "load_image",
+    "read_image",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What opens images, when it is first used: listing data sets loads neither Pillow nor NumPy."""
+    if name in ("CorruptImageError", "ScaledImageWarning", "load_image", "read_image"):
+        return getattr(import_module("gholm_lib.datasets.images"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,8 +38,9 @@ OPTIONAL = ("bounding_boxes.txt", "parts/parts.txt", "parts/part_locs.txt")
 class PartPoints:
     """Part points of a data set in the CUB layout.
 
-    `points[image_id]` is a float array (number of parts, 3): x, y in pixels of the image file, and
-    1 where the part is visible, 0 where it is not (x and y are then meaningless).
+    `points[image_id]` is a float array (number of parts, 3): x, y in pixels of the upright image, as
+    `load_image` gives it, and 1 where the part is visible, 0 where it is not (x and y are then
+    meaningless).
     """
 
     names: tuple[str, ...]
@@ -78,7 +79,25 @@ def cub_parts(root: str | Path) -> PartPoints:
         if key not in images or part not in columns:
             raise DataError(f"{where}: image '{key}' or part '{part}' is in no list.")
         points[images[key]][columns[part]] = lists.parse_floats(where, rest, "'x y visible'")
+    _turn_upright(folder, points)
     return PartPoints(tuple(rest[0] for _, rest in names.values()), points)
+
+
+def _turn_upright(folder: Path, points: dict[str, np.ndarray]) -> None:
+    """The owner's points count in the stored image; turn those of images that EXIF data turn, in place."""
+    import numpy as np
+
+    from gholm_lib.datasets import pictures
+
+    shown = [image_id for image_id, rows in points.items() if rows[:, 2].any()]
+    files, _ = lists.find_images(folder, shown)
+    for image_id in shown:
+        turn, (width, height) = pictures.stored_frame(files.get(image_id, folder / image_id))
+        rows = points[image_id]
+        x, y, visible = rows.T.copy()
+        # A point is the middle of a pixel, so the last one of a row is width - 1.
+        x, y = pictures.upright_place(turn, x, y, width - 1, height - 1)
+        rows[visible > 0] = np.stack([x, y, visible], 1)[visible > 0]
 
 
 def _read_classes(path: Path) -> list[str]:

@@ -79,8 +79,12 @@ def _readable(breed: str) -> str:
 def _sample(folder: Path, where: str, file: str, number: int, classes: int) -> Sample:
     image_id = lists.safe_id(where, "Images", file)
     label = lists.class_index(where, number, classes)
-    annotation = folder / "Annotation" / PurePosixPath(file).with_suffix("")
-    return Sample(folder / image_id, label, image_id, _read_box(annotation))
+    annotation = str(PurePosixPath("Annotation", file).with_suffix(""))
+    box = _read_box(folder / annotation)
+    if box is None and not annotation.isascii():  # accents may be written in another way on disk
+        files, _ = lists.find_images(folder, [annotation])
+        box = _read_box(files.get(annotation, folder / annotation))
+    return Sample(folder / image_id, label, image_id, box)
 
 
 def _read_box(path: Path) -> Box | None:

@@ -27,7 +27,7 @@ import requests
 import urllib3.exceptions
 from tqdm.auto import tqdm
 
-from gholm_lib.datasets.check import compare_counts, try_read
+from gholm_lib.datasets.check import compare_counts, is_the_papers, try_read
 from gholm_lib.datasets.lists import DataError
 from gholm_lib.datasets.registry import ArchiveFile, DatasetInfo, dataset_info
 from gholm_lib.paths import data_root
@@ -91,6 +91,12 @@ def _problems(info: DatasetInfo, folder: Path) -> list[str]:
 def _refuse_leftovers(info: DatasetInfo, folder: Path, problems: list[str]) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+    data, _ = try_read(info, folder)
+    if data is not None and not is_the_papers(info, data):
+        raise DataError(
+            f"{folder} holds a set of your own, and nothing of yours is overwritten: move the folder away, or name "
+            f"another folder with --data-root, and run `{info.get_command}` again."
+        )
     if folder.exists():
         raise DataError(
             f"{folder} is there but not complete, and nothing of yours is overwritten:\n"

@@ -1,15 +1,18 @@
 """What every reader shares: a data set and its samples, list reading, and errors that say what to do.
 
-Boxes are `(x0, y0, x1, y1)`, half open, in pixels of the image file: column `x` lies inside
-when `x0 <= x < x1`. Each reader says in its own module how its owner writes them.
+Boxes are `(x0, y0, x1, y1)`, half open, in pixels: column `x` lies inside when `x0 <= x < x1`. Each
+reader says in its own module how its owner writes them. The owners count in the picture as it is
+stored; where its EXIF data turn it upright, boxes and points are turned with it.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -29,14 +32,24 @@ class Sample:
     """One labelled image.
 
     `path` is absolute; `label` counts from 0; `image_id` is the path relative to the data set's
-    folder in posix form, so `data.root / sample.image_id == sample.path`; `box` is half open pixels
-    `x0, y0, x1, y1`, or None when the owner's boxes are not there.
+    folder in posix form, as its lists spell it: `data.root / sample.image_id == sample.path`, unless
+    the name on disk is spelled otherwise (`find_images`). `stored_box` is half open pixels
+    `x0, y0, x1, y1` of the file before its EXIF data turn it, or None when the owner's boxes are not
+    there.
     """
 
     path: Path
     label: int
     image_id: str
-    box: Box | None = None
+    stored_box: Box | None = None
+
+    @cached_property
+    def box(self) -> Box | None:
+        """Half open pixels `x0, y0, x1, y1` of the upright image, as `load_image` gives it, or None."""
+        # Only when asked for: the headers of a whole set take seconds, on a network's disk minutes.
+        from gholm_lib.datasets.pictures import stored_frame  # here: listing data sets opens no image
+
+        return self.stored_box and upright_box(self.stored_box, *stored_frame(self.path))
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,14 @@ class FineGrainedData:
     def counts(self) -> tuple[int, int, int]:
         """(classes, training images, test images), the columns of the paper's Table 1."""
         return len(self.classes), len(self.train), len(self.test)
+
+
+def upright_box(box: Box, turn: int, size: tuple[int, int]) -> Box:
+    """A box of the stored image → of the upright one; `turn` 1 to 8 (EXIF), `size` as stored."""
+    from gholm_lib.datasets.pictures import upright_place
+
+    (x0, y0), (x1, y1) = (upright_place(turn, x, y, *size) for x, y in (box[:2], box[2:]))
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
 # --- finding files --------------------------------------------------------------------------
@@ -122,20 +143,6 @@ def _move_advice(base: Path, folder: Path, found: Path) -> str:
     return f"{found} lies too deep: move the contents of {base} into {folder}."
 
 
-def require_images(folder: Path, image_ids: Sequence[str]) -> None:
-    """Raise a `DataError` with the count and the first paths when listed images are not there."""
-    missing = missing_images(folder, image_ids)
-    if not missing:
-        return
-    first = "".join(f"\n    {path}" for path in missing[:5])
-    more = "\n    ..." if len(missing) > 5 else ""
-    advice = _nested_images(missing[0])
-    raise DataError(
-        f"{len(missing)} of {len(image_ids)} listed images are not there. Expected:{first}{more}\n"
-        f"  {_what_is_there(folder, missing[0])}{advice}"
-    )
-
-
 def missing_images(folder: Path, image_ids: Iterable[str]) -> list[Path]:
     """The listed images that are not on disk. Each folder is listed once: quicker than a stat."""
     listings: dict[Path, set[str]] = {}
@@ -149,8 +156,66 @@ def missing_images(folder: Path, image_ids: Iterable[str]) -> list[Path]:
     return missing
 
 
+def find_images(folder: Path, image_ids: Sequence[str]) -> tuple[dict[str, Path], list[Path]]:
+    """(Listed images whose files are spelled otherwise: id → file, listed images that are not there.)
+
+    A name fits also where list and disk write its accents in two ways (Unicode's NFC and NFD, as on
+    Linux and on a Mac) or its suffix in other letters (`.jpg`, `.JPG`). A file that is listed by its
+    exact name is left to that.
+    """
+    missing = missing_images(folder, image_ids)
+    listed = {folder / image_id: image_id for image_id in image_ids} if missing else {}
+    listings: dict[Path, dict[str, list[str]]] = {}
+    respelled, absent = {}, []
+    for path in missing:
+        file = _other_spelling(folder, path, listings)
+        if file is None or file in listed:
+            absent.append(path)
+        else:
+            respelled[listed[path]] = file
+    return respelled, absent
+
+
+def _other_spelling(folder: Path, path: Path, listings: dict[Path, dict[str, list[str]]]) -> Path | None:
+    """The one file that `path`, below `folder`, means when it is spelled as on disk; None: none, or several."""
+    place = folder
+    for part in path.relative_to(folder).parts:
+        if not (place / part).exists():
+            alike = _spelled_alike(place, part, listings)
+            if len(alike) != 1:
+                return None
+            part = alike[0]
+        place = place / part
+    return place
+
+
+def _spelled_alike(folder: Path, name: str, listings: dict[Path, dict[str, list[str]]]) -> list[str]:
+    """The names in `folder` that are `name` in another spelling. Each folder is listed once."""
+    if folder not in listings:
+        listings[folder] = {}
+        for found in sorted(_names_in(folder)):
+            listings[folder].setdefault(_spelling(found), []).append(found)
+    return listings[folder].get(_spelling(name), [])
+
+
+def _spelling(name: str) -> str:
+    """What all spellings of a name have in common."""
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    return path.stem + path.suffix.lower()
+
+
 def _names_in(folder: Path) -> set[str]:
     return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+
+
+def _absent_message(folder: Path, absent: Sequence[Path], listed: int) -> str:
+    """Count and first paths of listed images that are not there, and what lies there instead."""
+    first = "".join(f"\n    {path}" for path in absent[:5])
+    more = "\n    ..." if len(absent) > 5 else ""
+    return (
+        f"{len(absent)} of {listed} listed images are not there. Expected:{first}{more}\n"
+        f"  {_what_is_there(folder, absent[0])}{_nested_images(absent[0])}"
+    )
 
 
 def _nested_images(expected: Path) -> str:
@@ -279,7 +344,7 @@ def finish(
     train: Sequence[Sample],
     test: Sequence[Sample],
 ) -> FineGrainedData:
-    """The checks that all readers share: empty splits, duplicates, overlap, missing images."""
+    """What all readers share: checks for empty splits, duplicates, overlap and missing images; files as spelled."""
     for split, samples in (("training", train), ("test", test)):
         if not samples:
             raise DataError(f"{folder}: the lists name no {split} images.")
@@ -290,8 +355,23 @@ def finish(
             f"{folder}: {len(both)} images are listed for training and for test, "
             f"such as {', '.join(both[:5])}."
         )
-    require_images(folder, [sample.image_id for sample in (*train, *test)])
-    return FineGrainedData(name, folder, tuple(classes), tuple(train), tuple(test))
+    respelled, absent = find_images(folder, [sample.image_id for sample in (*train, *test)])
+    if absent:
+        raise DataError(_absent_message(folder, absent, len(train) + len(test)))
+    _refuse_one_file_for_two(respelled)
+    train, test = (
+        tuple(replace(s, path=respelled[s.image_id]) if s.image_id in respelled else s for s in samples)
+        for samples in (train, test)
+    )
+    return FineGrainedData(name, folder, tuple(classes), train, test)
+
+
+def _refuse_one_file_for_two(files: dict[str, Path]) -> None:
+    names: dict[Path, str] = {}
+    for image_id, path in files.items():
+        if path in names:
+            raise DataError(f"{path}: two spellings of its name are listed, {names[path]} and {image_id}.")
+        names[path] = image_id
 
 
 def _refuse_repeats(folder: Path, split: str, samples: Sequence[Sample]) -> None:

@@ -34,8 +34,9 @@ class ArchiveFile:
 class DatasetInfo:
     """What the kit knows of a data set before it is there.
 
-    `expected` holds (classes, training images, test images) of the paper's Table 1, None for the
-    drawn sets. `inner` is the folder inside the archives that becomes `folder`, "" for all of it.
+    `expected` holds (classes, training images, test images) of the paper's Table 1 and `ends` the
+    owner's first and last class, both None for the drawn sets. `inner` is the folder inside the
+    archives that becomes `folder`, "" for all of it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class DatasetInfo:
     terms: str
     download: str
     expected: tuple[int, int, int] | None = None
+    ends: tuple[str, str] | None = None
     archives: tuple[ArchiveFile, ...] = ()
     inner: str = ""
 
@@ -86,6 +88,7 @@ _REAL = (
         terms="Non-commercial research and education; the photographs belong to their authors.",
         download="1.1 GB from CaltechDATA, MD5 published by the owner",
         expected=(200, 5994, 5794),
+        ends=("Black footed Albatross", "Common Yellowthroat"),
         archives=(
             ArchiveFile(
                 "https://data.caltech.edu/records/65de6-vp158/files",
@@ -108,6 +111,7 @@ _REAL = (
         terms="Non-commercial research; the photographs belong to their authors.",
         download="2.75 GB from the Visual Geometry Group, Oxford, MD5 published by the owner",
         expected=(100, 6667, 3333),
+        ends=("707-320", "Yak-42"),
         archives=(
             ArchiveFile(
                 "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives",
@@ -130,6 +134,7 @@ _REAL = (
         terms="Non-commercial research; the photographs belong to their authors.",
         download="by hand: the owner's link is dead; the command says what to place where",
         expected=(196, 8144, 8041),
+        ends=("AM General Hummer SUV 2000", "smart fortwo Convertible 2012"),
     ),
     DatasetInfo(
         name="dogs",
@@ -142,6 +147,7 @@ _REAL = (
         terms="ImageNet's terms: non-commercial research and education.",
         download="0.8 GB from Stanford in three archives, SHA-256 kept by TensorFlow Datasets",
         expected=(120, 12000, 8580),
+        ends=("Chihuahua", "African hunting dog"),
         archives=(
             ArchiveFile(
                 _DOGS_URL,

@@ -21,8 +21,9 @@ from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.predictions import Predictions, accuracy
 from gholm_lib.uncertainty import accuracy_interval, mcnemar
+from tests.rounding import assert_same, use_float64
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numeric, pytest.mark.usefixtures("one_thread")]
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 answers = hnp.arrays(bool, st.integers(1, 60))
@@ -55,12 +56,12 @@ def test_accuracy_is_right_over_all(correct):
 @quick
 @given(answers)
 def test_interval_is_wilsons(correct):
-    assert accuracy_interval(correct) == pytest.approx(wilson(int(correct.sum()), len(correct)), abs=1e-9)
+    assert_same(accuracy_interval(correct), wilson(int(correct.sum()), len(correct)))
 
 
 def test_interval_of_another_confidence_and_of_a_perfect_score():
     low, high = accuracy_interval(np.array([True] * 90 + [False] * 10), 0.99)
-    assert (low, high) == pytest.approx(wilson(90, 100, 2.5758293035489004), abs=1e-9)
+    assert_same((low, high), wilson(90, 100, 2.5758293035489004))
     low, high = accuracy_interval(np.ones(50, bool))
     assert high == pytest.approx(1)
     assert 0.9 < low < 1  # unlike the textbook's p ± z s, not of width zero
@@ -120,6 +121,12 @@ def test_big_boxes_do_not_overflow_their_16_bits():
 # ---------------------------------------------------------------------- the pass over a data set
 
 
+@pytest.fixture(autouse=True)
+def in_float64(monkeypatch):
+    """So that neither an answer nor a box hangs on the order in which a batch is added up."""
+    use_float64(monkeypatch.setattr)
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """Eleven noisy pictures, their view and a network with random weights."""
@@ -131,7 +138,7 @@ def scene(tmp_path_factory):
         coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((80, 70), Image.Resampling.BICUBIC).save(path)
         samples.append(Sample(path, k % 3, path.name))
-    net = GHOLMNet.from_config(config, 3)
+    net = GHOLMNet.from_config(config, 3).double()
     return SimpleNamespace(config=config, net=net, view=ImageView(samples, config, train=False))
 
 

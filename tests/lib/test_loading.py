@@ -14,12 +14,17 @@ from PIL import Image
 
 from gholm_lib import loading
 from gholm_lib.config import Config, load_config
-from gholm_lib.datasets import CorruptImageError, Sample
+from gholm_lib.datasets import CorruptImageError, DataError, Sample, ScaledImageWarning
 from gholm_lib.loading import Batches, ImageView, loader, resized, to_input, to_picture, training_transform
+from tests.rounding import unit
+
+pytestmark = pytest.mark.numeric
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 CONFIG = Config(image_size=64, resize=72)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+# Eight roundings of numbers up to 1: the scale, mean and deviation, and what is done with them.
+IN_UNITS, NORMALISED = 8 * unit(torch.float32), 8 * unit(torch.float32) / STD.min()
 
 
 def picture(width=150, height=90, seed=0) -> Image.Image:
@@ -53,7 +58,7 @@ def test_test_input_is_resize_centre_crop_normalise():
     image = picture()
     stretched = np.asarray(image.resize((72, 72), Image.Resampling.BILINEAR), np.float64)
     expected = (stretched[4:68, 4:68] / 255 - MEAN) / STD  # (72 - 64) / 2 pixels off each side
-    assert np.allclose(to_input(image, CONFIG).permute(1, 2, 0), expected, atol=1e-5)
+    assert np.allclose(to_input(image, CONFIG).permute(1, 2, 0), expected, rtol=0, atol=NORMALISED)
 
 
 def test_a_photograph_is_reduced_without_a_visible_difference():
@@ -69,7 +74,7 @@ def test_to_picture_undoes_the_normalisation():
     image = picture(72, 72)
     back = to_picture(to_input(image, CONFIG), CONFIG)
     expected = np.asarray(image, float)[4:68, 4:68] / 255
-    assert np.allclose(back.permute(1, 2, 0), expected, atol=1e-6)
+    assert np.allclose(back.permute(1, 2, 0), expected, rtol=0, atol=2 * IN_UNITS)  # there and back
     batch = torch.full((2, 3, 5, 4), 100.0)
     assert (to_picture(batch, CONFIG) == 1).all()  # what lies outside is clipped for display
     assert to_picture(batch, CONFIG).shape == batch.shape
@@ -79,8 +84,9 @@ def test_another_mean_and_deviation():
     config = CONFIG.replace(image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
     image = picture(72, 72)
     expected = np.asarray(image, float)[4:68, 4:68] / 127.5 - 1
-    assert np.allclose(to_input(image, config).permute(1, 2, 0), expected, atol=1e-5)
-    assert np.allclose(to_picture(to_input(image, config), config).permute(1, 2, 0), expected / 2 + 0.5)
+    assert np.allclose(to_input(image, config).permute(1, 2, 0), expected, rtol=0, atol=NORMALISED)
+    back = to_picture(to_input(image, config), config).permute(1, 2, 0)
+    assert np.allclose(back, expected / 2 + 0.5, rtol=0, atol=2 * IN_UNITS)
 
 
 @pytest.mark.parametrize("preset", ["mini", "paper"])
@@ -178,7 +184,7 @@ def test_saturation_moves_colours_towards_grey_and_away_and_keeps_the_hue():
 
 def test_no_amount_means_no_jitter():
     small, views = upright(fixed_place(brightness=0.0, saturation=0.0))
-    assert all(np.allclose(view, small, atol=1e-6) for view in views)
+    assert all(np.allclose(view, small, rtol=0, atol=2 * IN_UNITS) for view in views)
 
 
 # ---------------------------------------------------------------------- the view
@@ -238,6 +244,66 @@ def test_a_corrupt_image_is_named(samples, tmp_path, monkeypatch, limit):
     broken = (*samples[:1], Sample(bad, 0, "bad.jpg"))
     with pytest.raises(CorruptImageError, match=r"bad\.jpg"):
         list(loader(ImageView(broken, CONFIG, train=True), Batches(2, 2, seed=0), 0, pin_memory=False))
+
+
+def with_bad(samples, tmp_path, damage: str):
+    """Ten samples, the last one of a file that is cut short, is gone, or is no picture."""
+    bad = tmp_path / "bad.jpg"
+    if damage == "cut":
+        picture().save(bad)
+        bad.write_bytes(bad.read_bytes()[:600])
+    elif damage == "HEIC":
+        bad.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    return (*samples, *samples[:3], Sample(bad, 0, "bad.jpg"))
+
+
+def error_of(samples, workers: int, train: bool) -> DataError:
+    view = ImageView(samples, CONFIG, train=train)
+    images = loader(view, Batches(len(samples), 2, seed=0 if train else None), workers, pin_memory=False)
+    with pytest.raises(DataError) as caught:
+        list(images)
+    return caught.value
+
+
+@pytest.mark.parametrize("damage", ["cut", "HEIC", "gone"])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_worker_tells_of_a_bad_image_in_the_same_sentence(samples, tmp_path, monkeypatch, damage, train):
+    monkeypatch.setattr(loading, "CACHE_LIMIT", 0)
+    ten = with_bad(samples, tmp_path, damage)
+    alone, in_worker = (error_of(ten, workers, train) for workers in (0, 2))
+    assert type(alone) is type(in_worker)
+    assert str(alone) == str(in_worker)
+    assert str(tmp_path / "bad.jpg") in str(alone)
+    assert "\n" not in str(alone)
+    if damage != "gone":
+        assert str(alone).endswith("`gholm data check mini_birds --images` lists every such file.")
+    monkeypatch.undo()
+    with pytest.raises(type(alone)) as caught:
+        ImageView(ten, CONFIG, train=train)
+    assert str(caught.value) == str(alone)
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(samples, monkeypatch):
+    monkeypatch.setattr(loading, "CACHE_LIMIT", 0)
+    view = ImageView(samples, CONFIG, train=False)
+    view.transform = None
+    with pytest.raises(TypeError, match="Traceback"):
+        list(loader(view, Batches(len(samples), 2), 1, pin_memory=False))
+
+
+def test_of_a_set_with_more_bits_one_image_is_named(tmp_path, monkeypatch):
+    deep = []
+    for k in range(6):
+        values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+        Image.fromarray(values).save(tmp_path / f"{k}.png")
+        deep.append(Sample(tmp_path / f"{k}.png", 0, f"{k}.png"))
+    monkeypatch.setattr(loading, "CACHE_LIMIT", 0)
+    view = ImageView(deep, CONFIG.replace(random_crop=False), train=False)
+    with pytest.warns(ScaledImageWarning, match=r"0\.png: its values .* 4095 white; others") as caught:
+        seen = [view[k, None][0] for k in range(6)]
+    assert len(caught) == 1
+    grey = to_picture(seen[0], CONFIG).mean()
+    assert 0.49 < grey < 0.51  # 12 bits from black to white, not 16
 
 
 # ---------------------------------------------------------------------- batches

@@ -28,6 +28,7 @@ from gholm_lib.paths import project_root, runs_folder
 from gholm_lib.records import RecordError, load_record
 from gholm_lib.runs import evaluate_run, load_network
 from gholm_lib.training import learning_rate, split_data, train
+from tests.rounding import assert_same, of_network, unit, use_float64
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -277,6 +278,34 @@ def test_a_heatmap_that_is_not_finite_keeps_the_state_too(options, monkeypatch):
     assert (failure["epoch"], failure["terms"]) == (2, {})
 
 
+def test_a_bad_image_ends_the_command_in_one_sentence_with_workers_too(data_root, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(data_root, root)
+    bad = next((root / "CUB_200_2011/images").glob("*/3.png"))
+    bad.write_bytes(bad.read_bytes()[:200])
+    said = []
+    for workers in ("0", "2"):
+        words = command("-c", _FROM_FILES, runs=tmp_path / "runs", data_root=root)
+        words[3:5] = []  # -m gholm_lib: what -c runs instead
+        done = subprocess.run(
+            [*words, "--workers", workers], env=alone(), capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 1
+        said.append(done.stderr)
+    assert said[0] == said[1]
+    assert said[0].startswith(f"gholm train: {bad} is damaged or cut short (")
+    assert said[0].count("\n") == 1
+
+
+_FROM_FILES = """
+import sys
+from gholm_lib import __main__, loading
+if __name__ == "__main__":
+    loading.CACHE_LIMIT = 0  # as for a set too large to be kept in memory
+    sys.exit(__main__.main())
+"""
+
+
 # ---------------------------------------------------------------------- what the loop computes
 
 
@@ -287,8 +316,10 @@ def test_the_papers_learning_rates():
     assert (paper.momentum, paper.weight_decay, paper.batch_size) == (0.9, 1e-4, 16)
 
 
-def test_raw_alone_is_plain_sgd_on_cross_entropy(options):
+@pytest.mark.numeric
+def test_raw_alone_is_plain_sgd_on_cross_entropy(options, monkeypatch):
     """Two epochs by hand: momentum, weight decay and a lower rate in the second."""
+    use_float64(monkeypatch.setattr)
     config = CONFIG.replace(crop=False, sup=False, drop=False)
     record = train(config, options)
 
@@ -312,8 +343,8 @@ def test_raw_alone_is_plain_sgd_on_cross_entropy(options):
 
     trained = safetensors.torch.load_file(options.runs / config.run_id / "model.safetensors")
     for name, p in net.named_parameters():
-        assert torch.allclose(trained[name], p.detach(), rtol=1e-4, atol=1e-6), name
-    assert [e["losses"]["raw"] for e in record.curve] == pytest.approx(curve, rel=1e-5)
+        assert_same(trained[name], p)
+    assert_same([e["losses"]["raw"] for e in record.curve], curve)
     assert [e["lr"] for e in record.curve] == pytest.approx([0.01, 0.001])
 
 
@@ -330,8 +361,9 @@ def test_the_record_agrees_with_its_curve_and_its_predictions(options):
     assert record.accuracy == 100 * np.mean(record.predictions.both == record.predictions.label)
     for entry in curve:
         terms = entry["losses"]
-        total = terms["raw"] + terms["crop"] + 0.2 * terms["drop"] + terms["sup"]  # eq. (10) and (12)
-        assert terms["total"] == pytest.approx(total, rel=1e-5)
+        parts = [terms["raw"], terms["crop"], 0.2 * terms["drop"], terms["sup"]]  # eq. (10) and (12)
+        rounded = 4 * unit(torch.float32) * sum(map(abs, parts))  # one product and three sums
+        assert terms["total"] == pytest.approx(sum(parts), abs=rounded)
         assert 0 <= entry["fallback_share"] <= 1
         assert 0 < entry["box_area"] <= 1
     # 12 a class, 3 of them apart; classes, training and test images
@@ -341,9 +373,11 @@ def test_the_record_agrees_with_its_curve_and_its_predictions(options):
     assert record.cost["images_per_second"] > 0
 
 
+@pytest.mark.numeric
 def test_it_learns(options):
-    config = CONFIG.replace(epochs=8, lr=0.02, lr_decay_epochs=(6,), crop=False, sup=False, drop=False)
-    record = train(config, options)
+    """A colour tells the class. All seeds end at 94 to 100 %, so a run that rounds otherwise does too."""
+    config = CONFIG.replace(epochs=8, lr_decay_epochs=(6,), crop=False, sup=False, drop=False)
+    record = train(config.replace(evaluate_every=8), options)
     first, last = record.curve[0]["losses"]["total"], record.curve[-1]["losses"]["total"]
     assert last < 0.7 * first
     assert record.accuracy >= 60  # chance is 33
@@ -460,7 +494,10 @@ def test_where_runs_go(monkeypatch, tmp_path):
 # ---------------------------------------------------------------------- finished runs
 
 
-def test_a_saved_network_says_again_what_the_record_says(options):
+@pytest.mark.numeric
+def test_a_saved_network_says_again_what_the_record_says(options, monkeypatch):
+    """In float64: loaded again, the weights lie otherwise in memory, for which convolutions have other code."""
+    use_float64(monkeypatch.setattr)
     config = CONFIG.replace(epochs=1, lr=0.02)
     record = train(config, options)
     run = options.runs / config.run_id
@@ -516,9 +553,10 @@ def test_missing_weights_of_a_run_are_named(options):
 def test_two_processes_train_the_same_network_as_one(data_root, tmp_path):
     """Real processes under torchrun: one record, complete, and the weights of the one-process run.
 
-    theta is fixed, because each process draws its own; weights differ by rounding only.
+    Thresholds are out of reach, so that every crop is the whole image, nothing is erased and no pixel hangs on
+    rounding; test_distributed.py has the real ones, in float64.
     """
-    config = CONFIG.replace(epochs=1, theta_low=1.5, theta_high=1.5, precision="no")
+    config = CONFIG.replace(epochs=1, mu=100.0, theta_low=100.0, theta_high=100.0, precision="no")
     runs = tmp_path / "two"
     words = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     done = subprocess.run(
@@ -541,10 +579,16 @@ def test_two_processes_train_the_same_network_as_one(data_root, tmp_path):
     straight = train(config, RunOptions(data_root, tmp_path / "one", "cpu", quiet=True))
     one = safetensors.torch.load_file(tmp_path / "one" / config.run_id / "model.safetensors")
     two = safetensors.torch.load_file(run / "model.safetensors")
-    for name, value in one.items():
-        assert torch.allclose(two[name], value, rtol=1e-3, atol=1e-5), name
+    torch.manual_seed(config.seed)
+    net = GHOLMNet.from_config(config, 3)
+    off = of_network(net, passes=3 * 4)  # forward and backward in four steps
+    for name, start in net.state_dict().items():
+        learnt = (one[name] - start).abs().max()
+        assert (two[name] - one[name]).abs().max() <= off * learnt + 4 * unit(
+            torch.float32
+        ) * start.abs().max(), name
     assert np.array_equal(record.predictions.label, straight.predictions.label)
     for first, second in zip(record.curve, straight.curve, strict=True):
-        assert first["losses"] == pytest.approx(second["losses"], rel=1e-4)
+        assert first["losses"] == pytest.approx(second["losses"], rel=off)
         assert first["train_accuracy"] == pytest.approx(second["train_accuracy"])
-        assert first["box_area"] == pytest.approx(second["box_area"], rel=1e-3)
+        assert first["box_area"] == second["box_area"] == 1

@@ -16,7 +16,7 @@ from gholm_kit import style
 from gholm_kit.teaching.figures.photos import explorer_panel
 from gholm_kit.teaching.photos import Look, Photo, PhotoError, attend, look, read_photo, top, way_in
 from gholm_kit.teaching.widgets.panel import Panel, dropdown, slider
-from gholm_lib.datasets import Sample, load_image
+from gholm_lib.datasets import Sample, read_image
 from gholm_lib.loading import to_input
 from gholm_lib.masking import FILLS
 from gholm_lib.model import GHOLMNet
@@ -128,6 +128,7 @@ class Explorer(Panel):
             layout=widgets.Layout(width="max-content"),
         )
         self.notice = widgets.HTML()
+        self._told: tuple | None = None  # the picture of which the notice speaks
         for name in ("mu", "theta"):
             controls[name].layout.width = "380px"
         super().__init__(self._render, controls)
@@ -153,7 +154,6 @@ class Explorer(Panel):
             picture.options, picture.value = self._choices(), shown
             picture.observe(self._changed, names="value")
         picture.value = self._last()
-        self._notice(" · ".join([way_in(photo.image.size, self.net.config), *photo.notes]))
 
     def _choices(self) -> list[tuple[str, tuple[str, int]]]:
         """Your own photos, newest first, then the classes."""
@@ -170,7 +170,8 @@ class Explorer(Panel):
             return self.photos[k], None
         own = self.by_class[k]
         number = min(number, len(own))
-        return Photo(load_image(own[number - 1].path), f"{self.classes[k]} {number}/{len(own)}"), k
+        read = read_image(own[number - 1].path)
+        return Photo(read.image, f"{self.classes[k]} {number}/{len(own)}", read.notes), k
 
     def _attend(self, picture: tuple[str, int], number: int, target: int | None) -> tuple:
         photo, _ = self._photo(picture, number)
@@ -183,6 +184,10 @@ class Explorer(Panel):
         photo, label = self._photo(picture, number)
         target = None if target == PREDICTED else target
         attended = self._attended(picture, number, target)
+        if (picture, number) != self._told:  # what is said of an upload stays while the sliders move
+            self._told = picture, number
+            own_size = [] if label is not None else [way_in(photo.image.size, self.net.config)]
+            self._notice(" · ".join([*own_size, *photo.notes]))
         return render(self.net, self.classes, photo, mu, theta, fill, target, label, attended)
 
     def _uploaded(self, change: dict) -> None:
@@ -196,4 +201,4 @@ class Explorer(Panel):
 
     def _notice(self, words: str, bad: bool = False) -> None:
         look = 'role="alert" style="color:#b00020;font-weight:bold"' if bad else 'role="status"'
-        self.notice.value = f"<p {look}>{html.escape(words)}</p>"
+        self.notice.value = f"<p {look}>{html.escape(words)}</p>" if words else ""

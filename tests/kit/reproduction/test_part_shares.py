@@ -20,18 +20,18 @@ def net() -> GHOLMNet:
     torch.manual_seed(0)
     net = GHOLMNet.from_config(Config(weights="none", image_size=32, resize=36), 3)
     torch.nn.init.normal_(net.backbone.get_classifier().weight, 0, 0.3)
-    return net.eval()
+    return net.double().eval()
 
 
 @pytest.fixture
 def study() -> Study:
     """Deciding: everything, in the first image; the left half, in the second."""
-    places = torch.full((2, 32, 32), 1 / 1024)
+    places = torch.full((2, 32, 32), 1 / 1024, dtype=torch.float64)
     places[1, :, :16], places[1, :, 16:] = 1 / 512, 0
     torch.manual_seed(1)
     return Study(
         samples=(),
-        images=torch.randn(2, 3, 32, 32),
+        images=torch.randn(2, 3, 32, 32).double(),
         labels=torch.zeros(2, dtype=int),
         boxes=None,
         deciding=places,

@@ -15,6 +15,9 @@ from gholm_lib import masking
 from gholm_lib.config import Config
 from gholm_lib.gradcam import gradcam, upsample
 from gholm_lib.model import GHOLMNet
+from tests.rounding import assert_same
+
+pytestmark = pytest.mark.numeric
 
 RED, GREEN = (220, 30, 20), (20, 180, 60)
 
@@ -224,24 +227,20 @@ def net():
     net = GHOLMNet("gholm_convnext_mini", 7, False, Config(weights="none"))
     with torch.no_grad():
         net.backbone.get_classifier().weight.normal_(0, 0.3)
-    return net.eval()
+    return net.double().eval()
 
 
 @pytest.fixture(scope="module")
 def image():
-    return torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(3))
-
-
-def close(a, b):
-    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    return torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(3)).double()
 
 
 def test_with_the_papers_settings_it_is_what_the_network_does_at_test_time(net, image):
     seen, out = look(net, image, net.config.mu, 1.5), net.attend(image[None])
-    close(seen.logits["raw"], out.raw_logits[0])
-    close(seen.logits["crop"], out.crop_logits[0])
-    close(seen.logits["both"], out.logits[0])
-    close(seen.heat, out.heat[0])
+    assert_same(seen.logits["raw"], out.raw_logits[0])
+    assert_same(seen.logits["crop"], out.crop_logits[0])
+    assert_same(seen.logits["both"], out.logits[0])
+    assert_same(seen.heat, out.heat[0])
     assert seen.box == tuple(out.crop_boxes[0].tolist())
     assert seen.box_share == pytest.approx(float(out.attention.box_area[0]))
     assert seen.target == int(out.raw_logits.argmax())
@@ -249,9 +248,8 @@ def test_with_the_papers_settings_it_is_what_the_network_does_at_test_time(net, 
 
 def test_readings_of_the_box_in_the_config_are_kept_to(image):
     torch.manual_seed(0)
-    net = GHOLMNet(
-        "gholm_convnext_mini", 7, False, Config(weights="none", crop_square=True, crop_padding=0.1)
-    ).eval()
+    config = Config(weights="none", crop_square=True, crop_padding=0.1)
+    net = GHOLMNet("gholm_convnext_mini", 7, False, config).double().eval()
     out = net.attend(image[None])
     assert look(net, image, net.config.mu, 1.5).box == tuple(out.crop_boxes[0].tolist())
 
@@ -260,7 +258,7 @@ def test_any_class_can_be_asked_for_its_heat(net, image):
     features = net.backbone.forward_features(image[None])
     for c in range(7):
         seen = look(net, image, 1.7, 1.5, target=c)
-        close(seen.heat, upsample(gradcam(net.head, features, torch.tensor([c])), 64)[0])
+        assert_same(seen.heat, upsample(gradcam(net.head, features, torch.tensor([c])), 64)[0])
         assert seen.target == c
 
 
@@ -270,7 +268,8 @@ def test_what_is_above_theta_is_erased_and_nothing_else(net, image):
     assert torch.equal(seen.erased_mask, hot)
     assert torch.equal(seen.erased[:, ~hot], image[:, ~hot])
     black = [-m / s for m, s in zip(masking.IMAGENET_MEAN, masking.IMAGENET_STD, strict=True)]
-    close(seen.erased[:, hot], torch.tensor(black)[:, None].expand(-1, int(hot.sum())))
+    black = torch.tensor(black, dtype=torch.float64)[:, None]
+    assert_same(seen.erased[:, hot], black.expand(-1, int(hot.sum())))
 
 
 def test_noise_is_the_same_each_time_and_leaves_the_generator_alone(net, image):
@@ -292,9 +291,28 @@ def test_above_the_heats_maximum_the_crop_is_the_whole_picture(net, image):
 def test_what_is_attended_already_is_not_computed_again(net, image):
     raw, heat, _ = attend(net, image)
     seen = look(net, image, 1.7, 1.5, attended=(raw + 1, 2 * heat, 4))
-    close(seen.logits["raw"], raw + 1)
-    close(seen.heat, 2 * heat)
+    assert_same(seen.logits["raw"], raw + 1)
+    assert_same(seen.heat, 2 * heat)
     assert seen.target == 4
+
+
+@pytest.mark.parametrize("layer", ["features", "norm", "depthwise"])
+@pytest.mark.parametrize("target", [None, 3])
+def test_one_picture_takes_the_backbone_once(image, monkeypatch, layer, target):
+    torch.manual_seed(0)
+    net = GHOLMNet("gholm_convnext_mini", 7, False, Config(weights="none", cam_layer=layer)).eval()
+    wanted_raw = net.head(net.backbone.forward_features(image[None]))[0]
+    wanted_heat = net.heatmap(image[None], None if target is None else torch.tensor([target]))[0]
+    runs = []
+    net.backbone.stem.register_forward_hook(lambda *_: runs.append(1))
+    raw, heat, c = attend(net, image, target)
+    assert len(runs) == 1
+    assert_same(raw, wanted_raw)
+    assert_same(heat, wanted_heat)
+    assert c == (int(wanted_raw.argmax()) if target is None else target)
+    runs.clear()
+    look(net, image, 1.7, 1.5, target=target)
+    assert len(runs) == 2, "once for the picture, once for its crop and its erased copy together"
 
 
 def test_top_is_softmax_in_order():

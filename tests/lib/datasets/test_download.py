@@ -488,6 +488,15 @@ def test_install_leaves_a_half_set_alone(small_cub, root, layouts, server):
     assert (folder / "classes.txt").exists()
 
 
+def test_install_leaves_a_set_of_ones_own_alone(small_cub, root, layouts, server):
+    folder = layouts.cub(root / "CUB_200_2011")
+    info = replace(small_cub, expected=(200, 5994, 5794))
+    with pytest.raises(DataError, match="holds a set of your own, and nothing of yours is overwritten"):
+        install(info, root, progress=False)
+    assert server.seen == []
+    assert (folder / "classes.txt").exists()
+
+
 def test_empty_folder_is_no_obstacle(small_cub, root):
     (root / "CUB_200_2011").mkdir()
     assert (install(small_cub, root, progress=False) / "images.txt").exists()

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import struct
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -325,6 +326,103 @@ def test_many_missing_images_are_counted(small, layouts):
     text = message("aircraft", folder)
     assert "5 of 5 listed images are not there" in text
     assert text.count(".jpg") == 5
+
+
+# --- names spelled in two ways --------------------------------------------------------------
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Möwe_é") for form in ("NFC", "NFD"))
+
+
+def accented(layouts, folder: Path, name: str, listed: str, stored: str) -> Path:
+    """A set whose lists say `listed` where its files say `stored`."""
+    getattr(layouts, name)(folder)
+    for old in {"cub": ("001.Red_Bird", "a.jpg"), "dogs": ("n01-Boxer", "n01_1.jpg")}[name]:
+        stem = old.split(".jpg")[0]
+        for path in folder.rglob("*.txt"):
+            path.write_text(path.read_text().replace(stem, stem + listed), encoding="utf-8")
+        for path in sorted(folder.rglob(f"{stem}*"), reverse=True):
+            path.rename(path.with_name(path.name.replace(stem, stem + stored)))
+    if name == "dogs":
+        files = [f"n01-Boxer{listed}/n01_1{listed}.jpg", "n02-Great_Dane/n02_1.jpg"]
+        layouts.dog_list(folder / "train_list.mat", files, [1, 2])
+        layouts.dog_list(
+            folder / "test_list.mat", [f"n01-Boxer{listed}/n01_2.jpg", files[1].replace("_1", "_2")], [1, 2]
+        )
+    return folder
+
+
+SPELLINGS = [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED), (COMPOSED, COMPOSED)]
+
+
+@pytest.mark.parametrize(("listed", "stored"), SPELLINGS)
+@pytest.mark.parametrize("name", ["cub", "dogs"])
+def test_accents_may_be_written_in_two_ways(layouts, tmp_path, name, listed, stored):
+    """A Mac's archives write é as e and an accent; lists are mostly written elsewhere."""
+    data = READERS[name](accented(layouts, tmp_path / "set", name, listed, stored))
+    sample = data.train[0]
+    assert listed in sample.image_id, "the name that the lists give: the same on every computer"
+    assert stored in sample.path.parent.name
+    assert stored in sample.path.name
+    assert sample.box is not None
+    for sample in (*data.train, *data.test):
+        assert load_image(sample.path).size == (12, 10)
+    assert pickle.loads(pickle.dumps(data)) == data
+
+
+@pytest.mark.parametrize(("listed", "stored"), SPELLINGS)
+def test_points_are_found_under_the_listed_name(layouts, tmp_path, listed, stored):
+    folder = accented(layouts, tmp_path / "set", "cub", listed, stored)
+    parts, sample = cub_parts(folder), read_cub(folder).train[0]
+    np.testing.assert_array_equal(parts.points[sample.image_id][0], [1.5, 1, 1])
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".Jpg"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_suffix_may_be_in_capitals(small, name, suffix):
+    """As cameras write it, where lists say .jpg."""
+    folder = small(name)
+    for path in sorted(folder.rglob("*.jpg")):
+        path.rename(path.with_suffix(suffix))
+    data = READERS[name](folder)
+    for sample in (*data.train, *data.test):
+        assert sample.image_id.endswith(".jpg")
+        assert sample.path.name == Path(sample.image_id).stem + suffix
+        assert load_image(sample.path).mode == "RGB"
+
+
+def test_the_suffix_may_be_in_capitals_in_the_list(small):
+    folder = small("cub")
+    (folder / "images.txt").write_text((folder / "images.txt").read_text().replace(".jpg", ".JPG"))
+    assert all(s.path.suffix == ".jpg" and s.path.is_file() for s in read_cub(folder).train)
+
+
+def test_two_files_that_differ_in_their_suffix_are_two(small, layouts):
+    folder = small("cub")
+    red = folder / "images/001.Red_Bird"
+    (red / "b.jpg").rename(red / "a.JPG")
+    (folder / "images.txt").write_text((folder / "images.txt").read_text().replace("/b.jpg", "/a.JPG"))
+    data = read_cub(folder)
+    assert (data.train[0].path.name, data.test[0].path.name) == ("a.jpg", "a.JPG")
+
+
+def test_a_file_is_not_taken_for_two_listed_names(small):
+    folder = small("cub")
+    red = folder / "images/001.Red_Bird"
+    (red / "b.jpg").unlink()
+    (folder / "images.txt").write_text((folder / "images.txt").read_text().replace("/b.jpg", "/a.JPG"))
+    text = message("cub", folder)
+    assert "1 of 4 listed images are not there" in text
+    assert str(red / "a.JPG") in text
+    (red / "a.jpg").rename(red / "a.Jpg")
+    assert f"{red / 'a.Jpg'}: two spellings of its name are listed" in message("cub", folder)
+
+
+def test_a_name_that_may_mean_two_files_means_none(small):
+    folder = small("cub")
+    red = folder / "images/001.Red_Bird"
+    (red / "b.jpg").rename(red / "b.JPG")
+    shutil.copy(red / "b.JPG", red / "b.Jpg")
+    assert "1 of 4 listed images are not there" in message("cub", folder)
 
 
 # --- damaged lists --------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from scipy import stats
 
 import gholm_lib as g
 from gholm_kit.teaching.figures import contrast
+from tests.rounding import assert_same
+
+pytestmark = pytest.mark.numeric
 
 matplotlib.use("Agg")
 LABELS = torch.tensor([4, 9, 4, 7])
@@ -76,13 +79,11 @@ def test_a_descent_that_overflows_ends_there():
 
 
 def test_the_plane_keeps_what_lies_in_a_plane():
-    flat = torch.randn(20, 2, generator=torch.Generator().manual_seed(1))
-    turn = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(2))).Q
+    flat = torch.randn(20, 2, generator=torch.Generator().manual_seed(1)).double()
+    turn = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(2)).double()).Q
     points, share = contrast.plane(flat @ turn[:2] + 3)
-    assert share == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(
-        np.linalg.norm(points[0] - points[1]), (flat[0] - flat[1]).norm().item(), rtol=1e-4
-    )
+    assert_same(share, 1.0)
+    assert_same(np.linalg.norm(points[0] - points[1]), (flat[0] - flat[1]).norm().item())
 
 
 def test_mean_cosines_sort_pairs_by_kind():
@@ -94,22 +95,21 @@ def test_mean_cosines_sort_pairs_by_kind():
 
 
 def test_loss_scales_are_those_of_the_networks_own_losses():
-    config = g.Config(image_size=64, resize=64)
+    config = g.Config(image_size=64, resize=64, theta_low=1.5, theta_high=1.5)
     torch.manual_seed(0)
-    net = g.GHOLMNet.from_config(config, 10).eval()
-    images = torch.randn(4, 3, 64, 64)
+    net = g.GHOLMNet.from_config(config, 10).double().eval()
+    images = torch.randn(4, 3, 64, 64).double()
     found = contrast.loss_scales(net, images, LABELS)
-    torch.manual_seed(1)
     losses = net(images, LABELS).losses
     values = found["loss"].values()
     names = list(found["loss"])
     assert len(names) == 3
     ce, mean, total = values
-    assert mean == pytest.approx(losses["sup"].item(), rel=1e-4)
-    assert total == pytest.approx(8 * mean, rel=1e-4)
-    assert ce == pytest.approx((losses["total"] - losses["sup"]).item(), rel=0.05)  # theta is drawn anew
+    assert_same(mean, losses["sup"].item())
+    assert_same(total, 8 * mean)
+    assert_same(ce, (losses["total"] - losses["sup"]).item())
     slopes = list(found["push on the logits"].values())
-    assert slopes[2] == pytest.approx(8 * slopes[1], rel=1e-4)
+    assert_same(slopes[2], 8 * slopes[1])
 
 
 def pictures():

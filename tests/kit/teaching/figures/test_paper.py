@@ -16,6 +16,7 @@ from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.gradcam import gradcam
 from gholm_lib.loading import to_input
 from gholm_lib.model import GHOLMNet
+from tests.rounding import assert_same
 
 CONFIG = Config(weights="none", image_size=64, resize=72)
 
@@ -41,17 +42,19 @@ def texts(fig) -> str:
     )
 
 
-def test_following_an_image_gives_what_the_network_gives(net, sample):
-    path = paper.follow(net, sample)
-    image = to_input(Image.open(sample.path), CONFIG)[None]
+@pytest.mark.numeric
+def test_following_an_image_gives_what_the_network_gives(net, sample, monkeypatch):
+    monkeypatch.setattr(paper, "to_input", lambda *args: to_input(*args).double())
+    path = paper.follow(net.double(), sample)
+    image = to_input(Image.open(sample.path), CONFIG)[None].double()
     with torch.no_grad():
         out = net.attend(image)
         features = net.backbone.forward_features(image)
-    assert torch.allclose(path.raw, out.raw_logits[0])
-    assert torch.allclose(path.cropped, out.crop_logits[0])
+    assert_same(path.raw, out.raw_logits[0])
+    assert_same(path.cropped, out.crop_logits[0])
     assert path.box == out.crop_boxes[0].tolist()
     summed = (path.weights[:, None, None] * path.features).sum(0).relu()  # eq. (2)
-    assert torch.allclose(summed, gradcam(net.head, features)[0], atol=1e-6)
+    assert_same(summed, gradcam(net.head, features)[0])
     hidden = path.heat > 1.5 * path.heat.mean()
     assert np.allclose(path.erased[hidden], CONFIG.image_mean, atol=1e-5)
     assert np.allclose(path.erased[~hidden], path.picture[~hidden])

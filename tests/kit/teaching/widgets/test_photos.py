@@ -222,6 +222,47 @@ def test_an_upload_is_drawn_once(shown, monkeypatch):
     assert calls == [1]
 
 
+def twelve_bits(size=(40, 40)) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.linspace(0, 4095, size[0] * size[1]).astype(np.uint16).reshape(size)).save(
+        stream, "PNG"
+    )
+    return stream.getvalue()
+
+
+def test_an_upload_with_more_bits_is_shown_and_told(shown):
+    upload(shown, twelve_bits())
+    assert "its values run from 0 to 4095: 0 is shown black, 4095 white" in shown.notice.value
+    assert shown.photos[-1].image.getpixel((39, 39)) == (255, 255, 255)
+
+
+def test_what_was_done_to_a_picture_of_the_set_is_told_while_it_is_shown(net, samples, tmp_path):
+    (tmp_path / "deep.png").write_bytes(twelve_bits())
+    deep = Sample(tmp_path / "deep.png", 2, "deep.png")
+    shown = Explorer(net, [*samples, deep], CLASSES)
+    assert shown.notice.value == ""
+    shown.controls["picture"].value = ("class", 2)
+    assert "4095 white" in shown.notice.value
+    shown.controls["mu"].value = 2.2
+    assert "4095 white" in shown.notice.value
+    shown.controls["picture"].value = ("class", 0)
+    assert shown.notice.value == ""
+
+
+def test_what_was_done_to_a_photo_given_at_the_start_is_told(net, samples):
+    shown = Explorer(net, samples, CLASSES, [read_photo(twelve_bits(), "scan")])
+    assert "40 × 40 pixels" in shown.notice.value
+    assert "4095 white" in shown.notice.value
+
+
+def test_a_refusal_stays_until_another_picture_is_chosen(shown):
+    upload(shown, b"", "nothing.jpg")
+    shown.controls["mu"].value = 2.2
+    assert "nothing.jpg is empty" in shown.notice.value
+    shown.controls["number"].value = 2
+    assert shown.notice.value == ""
+
+
 BAD = {
     "is empty": b"",
     "not a picture": b"<html>",
