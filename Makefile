@@ -23,7 +23,7 @@ help:
 	@echo 'make test       lint, tests, and every notebook as a test'
 	@echo 'make test-fast  tests without notebooks, browser and what takes long'
 	@echo 'make lab        open the notebooks in JupyterLab'
-	@echo 'make html       the chapters as web pages: build/html/index.html, no network needed'
+	@echo 'make html       chapters and API reference as web pages: build/html/index.html, no network needed'
 	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
 	@echo 'make lint       ruff for .py and .ipynb; notebooks must be committed without outputs'
 	@echo 'make clean      remove build/ and caches; .venv, data/, runs/ and figures/ stay'

@@ -162,7 +162,7 @@ class GHOLMNet(nn.Module):
     def attend(self, images: Tensor) -> Output:
         """Test time: Raw, heatmap of the predicted class, and Crop; whatever branches were trained.
 
-        Call ``eval()`` first: the images go through the backbone in the mode it is in.
+        Call ``net.eval()`` first: the images go through the backbone in the mode it is in.
         """
         features, tap = self._features(images)
         out = Output(raw_logits=self.head(features))

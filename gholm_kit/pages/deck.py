@@ -45,14 +45,13 @@ class Decks(Site):
                 shutil.copyfile(bundle / name, self.folder / "assets" / Path(name).name)
         return index
 
-    def index(self) -> str:
-        """The list of decks, in Markdown."""
-        keys = (
+    def below_chapters(self) -> list[str]:
+        """The keys of a deck, in Markdown."""
+        return [
             "**Keys.** Space: on · Shift + Space: back · Escape: overview · F: full screen · "
             "S: speaker view with notes · B: black. "
             "To print, or to save as PDF, open a deck with `?print-pdf` behind its address."
-        )
-        return super().index().split("\n\nThe kit's front page")[0] + "\n\n" + keys
+        ]
 
     def _beside(self, target: Path, fragment: str) -> str | None:
         return None  # a deck is carried about alone: it leads to other decks and to the web, not to files

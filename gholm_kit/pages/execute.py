@@ -20,6 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from gholm_kit.pages.api import write_api
 from gholm_kit.pages.deck import Decks
 from gholm_kit.pages.site import Site
 from gholm_lib.paths import project_root
@@ -104,7 +105,8 @@ def publish(
     """Make web pages or slides of notebooks; those whose executed copy is missing or out of date run first.
 
     Args:
-        kind: "html": pages with an index; "slides": a deck for each, and a list of them.
+        kind: "html": pages with an index and, unless `paths` are given, the API reference; "slides": a deck for
+            each, and a list of them.
         paths: notebook files; None takes every `notebooks/*.ipynb` of the project, in order.
         out: folder to write to; None takes `build/html` or `build/slides`.
         copies: folder of the executed copies; None takes `build/notebooks`.
@@ -128,6 +130,9 @@ def publish(
         except ValueError as error:
             print(f"FAILED {error}")
             failed.append(NotebookResult(file, 0.0, str(error), copies / file.name, None))
+    if kind == "html" and paths is None:  # pages of chosen notebooks come without the reference
+        print("API reference, a page for each module ...", flush=True)
+        write_api(folder / "api")
     index = site.finish()
     if index:
         print(f"open {index} in a browser")

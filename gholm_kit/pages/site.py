@@ -15,6 +15,17 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 from gholm_kit.pages.render import render, slug, write_assets
 
+API = "api/index.html"  # the reference, where `api.write_api` has written it beside the chapters
+DOCUMENTS = {  # what the front page leads to besides the chapters
+    "README.md": "README: what this is, in two pages",
+    "docs/architecture.md": "Architecture: the path of an image, the files, where to add what",
+    "docs/results.md": "Results in detail, and what the paper leaves open",
+    "docs/troubleshooting.md": "Troubleshooting: messages, and what to do",
+    "docs/slurm.md": "On a SLURM cluster",
+    "CONTRIBUTING.md": "Contributing",
+    "CHANGELOG.md": "Changes",
+}
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -131,9 +142,14 @@ class Site:
                 name = f"{c.number} · {c.title}" if c.number else c.title
                 question = c.question if c.question != c.title else ""
                 lines.append(f"| [{name}]({quote(c.page)}) | {question} | {c.time} |")
-        if (self.root / "README.md").is_file():
-            lines += ["", "The kit's front page: [README](README.md)."]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", *self.below_chapters()])
+
+    def below_chapters(self) -> list[str]:
+        """What the front page shows below the list of chapters, lines of Markdown."""
+        found = {path: text for path, text in DOCUMENTS.items() if (self.root / path).is_file()}
+        if (self.folder / API).is_file():
+            found[API] = "API reference: every module, from its docstrings"
+        return ["## More", "", *(f"- [{text}]({path})" for path, text in found.items())] if found else []
 
     def link(self, source: Path, url: str) -> str | None:
         """Where a link written in `source` leads on these pages; None when there is nothing to lead to."""
@@ -141,7 +157,7 @@ class Site:
             return url
         path, _, fragment = url.partition("#")
         fragment = f"#{slug(unquote(fragment))}" if fragment else ""
-        if not path or (source == self.root / "index.md" and path in self._page_names()):
+        if not path or (source == self.root / "index.md" and path in {*self._page_names(), API}):
             return path + fragment
         target = Path(os.path.normpath(source.parent / unquote(path)))
         if target in self.chapters:

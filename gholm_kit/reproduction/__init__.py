@@ -1,2 +1,2 @@
-"""The paper's tables, figures and open questions from one command: which runs they need (``grid``, ``ledger``),
-making them (``run``), the paper's numbers beside the measured ones (``paper``, ``verdicts``, ``claims``)."""
+"""The paper's tables, figures and open questions from one command: which runs they need (``jobs``, ``questions``),
+making them (``make``), the measured numbers beside the paper's (``paper_tables``, ``verdicts``, ``claims``)."""

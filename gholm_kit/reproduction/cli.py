@@ -87,7 +87,7 @@ def reproduce(request: Request) -> int:
         print(f"figure {figure}: {written}")
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)
-        print(f"written: {len(written)} files in {tables_folder(request.preset)} and the README's tables")
+        print(f"written: {len(written)} files in {tables_folder(request.preset)} and the tables in the documents")
         return 0
     for table in _chosen(request, Archive.read(records)):
         table.write(tables_folder(request.preset))

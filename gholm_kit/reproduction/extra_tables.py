@@ -267,7 +267,7 @@ def ledger_table(preset: str, archive: Archive) -> Table:
                 "accuracy": effect.measured,
                 "effect": delta and Change(delta),
                 "p": delta and PValue(delta.p_clustered),
-                "in words": effect.words,
+                "verdict": effect.words,
             }
         )
         asked = question

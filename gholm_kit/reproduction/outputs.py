@@ -1,4 +1,4 @@
-"""From records to files: ``figures/tables/<preset>/``, the README's tables, and the check that both still agree."""
+"""From records to files: ``figures/tables/<preset>/``, the tables in the documents, and the check that all agree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ PHOTOGRAPHS_NOTE = (
     "images. Where there is one seed, intervals and p are about the test images alone; how far two seeds differ is "
     "not in them."
 )
-README_COLUMNS = {
+DOCUMENTS = ("README.md", "docs/results.md")  # they show tables between markers
+DOCUMENT_COLUMNS = {
     "table_2": [
         "branches",
         "seeds",
@@ -54,7 +55,7 @@ README_COLUMNS = {
         "difference to the row above",
         "verdict",
     ],
-    "ledger": ["question", "the paper", "ours, and why", "other reading", "seeds", "effect", "in words"],
+    "ledger": ["question", "the paper", "ours, and why", "other reading", "seeds", "effect", "verdict"],
     "photographs": [
         "data",
         "classes",
@@ -93,11 +94,12 @@ def tables_folder(preset: str) -> Path:
     return project_root() / "figures" / "tables" / preset
 
 
-def readme_path() -> Path:
-    return project_root() / "README.md"
+def documents() -> list[Path]:
+    """The documents that show tables."""
+    return [project_root() / name for name in DOCUMENTS]
 
 
-# ---------------------------------------------------------------------- the README
+# ---------------------------------------------------------------------- the documents
 
 
 def filled_in(text: str, tables: dict[str, Table]) -> str:
@@ -106,8 +108,8 @@ def filled_in(text: str, tables: dict[str, Table]) -> str:
     def block(found: re.Match) -> str:
         name = found[1]
         if name not in tables:
-            raise ValueError(f"the README wants a table {name!r}; there are {', '.join(tables)}")
-        table = tables[name].only(README_COLUMNS.get(name))
+            raise ValueError(f"a marker asks for the table {name!r}; there are {', '.join(tables)}")
+        table = tables[name].only(DOCUMENT_COLUMNS.get(name))
         return f"<!-- table: {name} -->\n\n{table.markdown(heading=False)}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", block, text, flags=re.S)
@@ -120,16 +122,16 @@ def _files(preset: str, records: Path, data_root: Path | None) -> dict[Path, str
     """Every file that follows from the records, with its content."""
     tables = {t.name: t for t in all_tables(preset, Archive.read(records), data_root)}
     files = {tables_folder(preset) / n: text for t in tables.values() for n, text in t.files().items()}
-    if preset == "mini":  # the README shows these
+    if preset == "mini":  # the documents show these
         photographs = photographs_table()
         files |= {tables_folder("photographs") / n: text for n, text in photographs.files().items()}
         tables["photographs"] = photographs
-        files[readme_path()] = filled_in(readme_path().read_text(encoding="utf-8"), tables)
+        files |= {path: filled_in(path.read_text(encoding="utf-8"), tables) for path in documents()}
     return files
 
 
 def write_all(preset: str, records: Path, data_root: Path | None = None) -> list[Path]:
-    """Write every table, and the README's."""
+    """Write every table, and those in the documents."""
     files = _files(preset, records, data_root)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
 """Sliders for the notebooks: each is a pure ``render`` function, controls, and a picture.
 
-``common.Panel`` joins them; ``crops`` and ``erasure`` are chapters 02 and 03.
+``panel.Panel`` joins them; ``crops``, ``erasure`` and ``photos`` are chapters 02, 03 and 09.
 """

@@ -10,7 +10,7 @@ from gholm_kit.pages import execute
 from gholm_kit.pages.deck import Decks, stage
 from gholm_kit.pages.execute import publish, with_outputs
 from gholm_kit.pages.render import mathml, slug, tidied
-from gholm_kit.pages.site import Site, chapter
+from gholm_kit.pages.site import DOCUMENTS, Site, chapter
 from tests.browser.pages import (
     NOTEBOOKS,
     ROOT,
@@ -191,6 +191,12 @@ def test_a_missing_package_is_named(project, tmp_path, monkeypatch):
         made(Site, project, tmp_path / "out")
 
 
+def api_stand_in(folder):
+    """For `write_api`, which takes long and has tests of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.html").write_text("reference")
+
+
 @pytest.fixture
 def live(tmp_path, monkeypatch):
     """A project of one notebook that can be run and a library of one line, as what the commands see."""
@@ -198,6 +204,7 @@ def live(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     (tmp_path / "gholm_lib" / "model.py").write_text("layers = 1\n")
     monkeypatch.setattr(execute, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(execute, "write_api", api_stand_in)
     path = tmp_path / "notebooks" / "00_live.ipynb"
     cells = [text("# 00 · Live: does it run?"), nbformat.v4.new_code_cell("print(6 * 7)")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
@@ -234,6 +241,25 @@ def test_notebooks_run_only_when_their_code_changed(live, capsys):
     records.mkdir(parents=True)
     (records / "record.json").write_text("{}")
     assert ran()
+
+
+def test_the_index_leads_to_documents_and_reference_where_they_are(live):
+    root, path = live
+    publish("html", [path])
+    index = root / "build" / "html" / "index.html"
+    assert "<li>" not in index.read_text(encoding="utf-8")
+    (root / "docs").mkdir()
+    (root / "docs" / "results.md").write_text("# Results\n")
+    publish("html")
+    assert broken_links(index.parent) == []
+    links = re.findall(r'<li><a href="([^"]+)"', index.read_text(encoding="utf-8"))
+    assert links == ["docs-results.html", "api/index.html"]
+    publish("slides")
+    assert "api/index.html" not in (root / "build" / "slides" / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_document_of_the_index_is_there():
+    assert [path for path in DOCUMENTS if not (ROOT / path).is_file()] == []
 
 
 def test_a_notebook_that_fails_is_shown_and_runs_again(live, capsys):

@@ -16,10 +16,12 @@ from gholm_lib.paths import records_folder
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """Tables and README in a folder of their own; the data root holds nothing."""
+    """Tables and documents in a folder of their own; the data root holds nothing."""
     monkeypatch.setattr(outputs, "project_root", lambda: tmp_path)
     monkeypatch.setattr(cli, "tables_folder", outputs.tables_folder)
-    (tmp_path / "README.md").write_text("before\n<!-- table: table_2 -->\nold\n<!-- end -->\nafter\n")
+    (tmp_path / "docs").mkdir()
+    for name, table in (("README.md", "table_2"), ("docs/results.md", "table_3")):
+        (tmp_path / name).write_text(f"before\n<!-- table: {table} -->\nold\n<!-- end -->\nafter\n")
     return tmp_path
 
 
@@ -55,18 +57,17 @@ def test_a_new_record_makes_old_tables_fail_the_check(elsewhere, put, made):
     put(made(jobs.config_for("mini", "cub", "Raw"), [True, False]))
     names = {p.name for p in outputs.differing_files("mini", records, elsewhere)}
     assert {"table_2.csv", "table_2.md", "table_2.tex", "table_7.md", "README.md"} <= names
-    assert "table_3.md" not in names
+    assert not {"table_3.md", "results.md"} & names
 
 
-def test_the_readme_keeps_all_but_the_tables(elsewhere):
+@pytest.mark.parametrize(("name", "table"), [("README.md", "table_2"), ("docs/results.md", "table_3")])
+def test_documents_keep_all_but_the_tables(elsewhere, name, table):
     outputs.write_all("mini", elsewhere / "records", elsewhere)
-    text = (elsewhere / "README.md").read_text()
-    assert text.startswith("before\n<!-- table: table_2 -->\n\n| branches |")
+    text = (elsewhere / name).read_text()
+    assert text.startswith(f"before\n<!-- table: {table} -->\n\n| branches |")
     assert text.endswith("<!-- end -->\nafter\n")
     assert "old" not in text
-    assert (
-        outputs.filled_in(text, {"table_2": Table("table_2", "", [{c: 1 for c in _columns(text)}])}) != text
-    )
+    assert outputs.filled_in(text, {table: Table(table, "", [{c: 1 for c in _columns(text)}])}) != text
 
 
 def _columns(text: str) -> list[str]:
@@ -78,9 +79,9 @@ def test_a_marker_without_a_table_is_an_error():
         outputs.filled_in("<!-- table: table_77 --><!-- end -->", {})
 
 
-def test_the_project_s_readme_shows_the_ledger():
-    text = outputs.readme_path().read_text()
-    assert {"table_2", "table_3", "photographs", "ledger"} <= set(re.findall(r"<!-- table: (\w+) -->", text))
+def test_the_project_s_documents_show_these_tables():
+    shown = {p.name: re.findall(r"<!-- table: (\w+) -->", p.read_text()) for p in outputs.documents()}
+    assert shown == {"README.md": ["table_2"], "results.md": ["table_3", "photographs", "ledger"]}
 
 
 # ---------------------------------------------------------------------- the command

@@ -205,7 +205,7 @@ def test_ledger_effects_by_hand(put, made):
     archive.failures[jobs.Job(ours.replace(normalize=False))] = {"epoch": 1}
     rows = {r["other reading"]: r for r in extra_tables.ledger_table("mini", archive).rows}
     words = [
-        rows[name]["in words"]
+        rows[name]["verdict"]
         for name in (
             "unweighted, as printed",
             "ground truth",
