@@ -300,7 +300,7 @@ def test_what_is_attended_already_is_not_computed_again(net, image):
 @pytest.mark.parametrize("target", [None, 3])
 def test_one_picture_takes_the_backbone_once(image, monkeypatch, layer, target):
     torch.manual_seed(0)
-    net = GHOLMNet("gholm_convnext_mini", 7, False, Config(weights="none", cam_layer=layer)).eval()
+    net = GHOLMNet("gholm_convnext_mini", 7, False, Config(weights="none", cam_layer=layer)).double().eval()
     wanted_raw = net.head(net.backbone.forward_features(image[None]))[0]
     wanted_heat = net.heatmap(image[None], None if target is None else torch.tensor([target]))[0]
     runs = []
