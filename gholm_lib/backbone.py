@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import safetensors.torch
 import timm
 import torch
+from jaxtyping import Float
 from timm.models import register_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 MINI = "gholm_convnext_mini"
+
+if TYPE_CHECKING:
+
+    class Backbone(nn.Module):
+        """The methods that timm's models share and that ``nn.Module`` does not declare."""
+
+        def forward_features(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]: ...
+        def forward_head(
+            self, x: Float[Tensor, "b c h w"], pre_logits: bool = False
+        ) -> Float[Tensor, "b k"]: ...
+        def get_classifier(self) -> nn.Module: ...
+        def set_grad_checkpointing(self, enable: bool = True) -> None: ...
+
+else:
+    Backbone = nn.Module
 
 
 class WeightsError(ValueError):
@@ -24,9 +40,9 @@ class WeightsError(ValueError):
 def gholm_convnext_mini(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
     """A ConvNeXt of 0.4 million parameters for the mini sets; 112 x 112 pixels give a 7 x 7 map.
 
-    Differences from ConvNeXt-S, each for learning from little data on a CPU: overlapping stem (small parts are
-    a few pixels wide), stride 16 instead of 32 (a finer heatmap), no layer scale (timm's 1e-6 hardly learns
-    from scratch).
+    It differs from ConvNeXt-S so that it can learn from little data on a CPU: an overlapping stem (small parts are
+    a few pixels wide), stride 16 instead of 32 (a finer heatmap), no layer scale (with timm's 1e-6 a network
+    hardly learns from scratch).
     """
     settings: dict[str, Any] = {
         "depths": (1, 2, 3, 1),
@@ -47,7 +63,7 @@ def packaged_weights() -> Path:
     return Path(str(resources.files("gholm_lib") / "weights" / f"{MINI}.safetensors"))
 
 
-def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: Any) -> nn.Module:
+def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: Any) -> Backbone:
     """A timm model with a fresh classifier of ``num_classes``.
 
     weights  "none", "packaged", "timm" (from the model hub) or a .safetensors / .pth file
@@ -55,7 +71,7 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
     """
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
-        raise ValueError(f"timm has no model {name!r}; some that it has: {', '.join(close) or '-'}")
+        raise ValueError(f"timm has no model {name!r}; similar names: {', '.join(close) or 'none'}")
     if str(weights) == "timm":
         model = _from_hub(name, num_classes, **kwargs)
     else:
@@ -74,13 +90,15 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
         raise ValueError(
             f"{name} gives features as {model.output_fmt}, not (B, C, h, w), which GradCAM needs"
         )
-    return model
+    return cast(Backbone, model)
 
 
 def _calm_classifier(model: nn.Module) -> None:
-    """Start the fresh classifier small. MobileNetV2's own start, by the number of classes, gives a first loss of 14
-    for ten classes, and fine-tuning never recovers."""
-    classifier = model.get_classifier() if hasattr(model, "get_classifier") else None
+    """Give the fresh classifier small weights.
+
+    With timm's own, MobileNetV2 has a first loss of 14 for ten classes, and fine-tuning never recovers.
+    """
+    classifier = cast(Backbone, model).get_classifier() if hasattr(model, "get_classifier") else None
     if isinstance(classifier, nn.Linear):
         nn.init.trunc_normal_(classifier.weight, std=0.01)
         if classifier.bias is not None:
@@ -115,7 +133,7 @@ def _hub_help(name: str, error: Exception) -> str:
 def _load_packaged(model: nn.Module, name: str) -> None:
     if name != MINI:
         raise WeightsError(
-            f'weights="packaged" exist only for {MINI}, not for {name!r}; choose "timm", "none" or a file'
+            f'weights="packaged" exists only for {MINI}, not for {name!r}; choose "timm", "none" or a file'
         )
     load_weights(model, packaged_weights())
 
@@ -141,7 +159,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         raise WeightsError(
             f"{path} does not fit {type(model).__name__}: {len(missing)} missing {missing[:3]}, "
             f"{len(unknown)} unknown {unknown[:3]}, {len(wrong)} of another shape {wrong[:3]}. "
-            "Is it the weights of this very backbone?"
+            "Are they the weights of exactly this backbone?"
         )
     model.load_state_dict({k: v for k, v in state.items() if k not in odd_shapes and k in own}, strict=False)
 
@@ -157,14 +175,14 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path} holds no table of named tensors")
+        raise WeightsError(f"{path} contains no dictionary of named tensors")
     return state
 
 
 def _classifier_keys(model: nn.Module) -> list[str]:
-    if not hasattr(model, "get_classifier"):  # a whole GHOLMNet, of which every tensor must be there
+    if not hasattr(model, "get_classifier"):  # a whole GHOLMNet: every tensor must be in the file
         return []
-    classifier = model.get_classifier()
+    classifier = cast(Backbone, model).get_classifier()
     names = {id(module): name for name, module in model.named_modules()}
     prefix = names.get(id(classifier), "")
     return [f"{prefix}.{leaf}" for leaf in ("weight", "bias")] if prefix else []

@@ -96,9 +96,9 @@ class Config:
     connectivity: Literal["4", "8"] = "8"
     """Neighbours of a pixel when components are found; the paper is silent, MMAL uses 8."""
     crop_padding: float = 0.0
-    """Margin round the box as a share of its sides; the paper has none."""
+    """Margin round the box as a share of its sides; the paper names none."""
     crop_min_size: float = 0.0
-    """Smallest side of the box as a share of the image; the paper has none."""
+    """Smallest side of the box as a share of the image; the paper names none."""
     crop_square: bool = False
     """Grow the box to a square before enlarging; False stretches it."""
 
@@ -136,9 +136,9 @@ class Config:
     random_crop: bool = True
     """False: resize straight to image_size, in training and test, as the paper does for Stanford Dogs."""
     brightness: float = 0.126
-    """Amount of brightness jitter; the paper gives none, WS-DAN's code has 0.126."""
+    """Amount of brightness jitter; the paper names none, WS-DAN's code has 0.126."""
     saturation: float = 0.5
-    """Amount of saturation jitter; the paper gives none, WS-DAN's code has 0.5."""
+    """Amount of saturation jitter; the paper names none, WS-DAN's code has 0.5."""
 
     # --- optimisation ---
     epochs: int = 10
@@ -224,7 +224,7 @@ class RunOptions:
     """No progress bars."""
 
 
-# Section 4.2 of the paper, to the letter. Where it is silent, Config's defaults apply, and their comments say so.
+# Section 4.2 of the paper, to the letter. Where it is silent the defaults above stand, and say so.
 _PAPER: dict[str, Any] = {
     "dataset": "cub",
     "backbone": "convnext_small.fb_in22k",  # ImageNet-22k; the paper does not say if fine-tuned on 1k
