@@ -25,7 +25,7 @@ help:
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make html       chapters and API reference as web pages: build/html/index.html, no network needed'
 	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
-	@echo 'make lint       ruff for .py and .ipynb; notebooks must be committed without outputs'
+	@echo 'make lint       ruff for .py and .ipynb, mypy for gholm_lib; notebooks must be committed without outputs'
 	@echo 'make clean      remove build/ and caches; .venv, data/, runs/ and figures/ stay'
 	@echo
 	@echo 'The environment goes to .venv, made once with $(PYTHON) (another: make test PYTHON=python3.12).'
@@ -62,13 +62,14 @@ slides: env
 lint: env
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	$(if $(NOTEBOOKS),$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS))
 
 lab: env
 	$(PY) -m jupyterlab notebooks
 
 clean:
-	rm -rf build .pytest_cache .ruff_cache .hypothesis gholm_net_kit.egg-info
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis gholm_net_kit.egg-info
 	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 	@echo 'Kept: .venv, data/, runs/, figures/.'
 

@@ -151,14 +151,14 @@ def _given(args: list[str], name: str) -> str | None:
 
 
 def _result_lines(record: Record) -> str:
-    from gholm_lib.uncertainty import accuracy_interval
+    from gholm_lib.uncertainty import accuracy_interval, correct_answers
 
     names = {"raw": "Raw", "crop": "Crop", "both": "Raw + Crop"}
     lines = []
     for key, name in names.items():
         if key not in record.results["last"]:
             continue
-        correct = record.predictions.correct(key)
+        correct = correct_answers(record, key)
         low, high = accuracy_interval(correct)
         lines.append(
             f"  {name:10s} {100 * correct.mean():5.1f} %   {int(correct.sum())} of {len(correct)} (eq. 13), "

@@ -7,17 +7,36 @@ import sys
 from collections.abc import Set
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import safetensors.torch
 import timm
 import torch
+from jaxtyping import Float
 from timm.models import register_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 MINI = "gholm_convnext_mini"
+
+if TYPE_CHECKING:
+
+    class Backbone(nn.Module):
+        """The methods that timm's models share and that ``nn.Module`` does not declare."""
+
+        num_features: int
+        weights_notes: tuple[str, ...]  # of a file: what was taken from it, in sentences
+
+        def forward_features(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]: ...
+        def forward_head(
+            self, x: Float[Tensor, "b c h w"], pre_logits: bool = False
+        ) -> Float[Tensor, "b k"]: ...
+        def get_classifier(self) -> nn.Module: ...
+        def set_grad_checkpointing(self, enable: bool = True) -> None: ...
+
+else:
+    Backbone = nn.Module
 
 
 class WeightsError(ValueError):
@@ -28,9 +47,9 @@ class WeightsError(ValueError):
 def gholm_convnext_mini(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
     """A ConvNeXt of 0.4 million parameters for the mini sets; 112 x 112 pixels give a 7 x 7 map.
 
-    Differences from ConvNeXt-S, each for learning from little data on a CPU: overlapping stem (small parts are
-    a few pixels wide), stride 16 instead of 32 (a finer heatmap), no layer scale (timm's 1e-6 hardly learns
-    from scratch).
+    It differs from ConvNeXt-S so that it can learn from little data on a CPU: an overlapping stem (small parts are
+    a few pixels wide), stride 16 instead of 32 (a finer heatmap), no layer scale (with timm's 1e-6 a network
+    hardly learns from scratch).
     """
     settings: dict[str, Any] = {
         "depths": (1, 2, 3, 1),
@@ -51,7 +70,7 @@ def packaged_weights() -> Path:
     return Path(str(resources.files("gholm_lib") / "weights" / f"{MINI}.safetensors"))
 
 
-def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: Any) -> nn.Module:
+def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: Any) -> Backbone:
     """A timm model with a fresh classifier of ``num_classes``.
 
     weights  "none", "packaged", "timm" (from the model hub) or a .safetensors / .pth file
@@ -59,7 +78,7 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
     """
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
-        raise ValueError(f"timm has no model {name!r}; some that it has: {', '.join(close) or '-'}")
+        raise ValueError(f"timm has no model {name!r}; similar names: {', '.join(close) or 'none'}")
     if str(weights) == "timm":
         model = _from_hub(name, num_classes, **kwargs)
     else:
@@ -71,20 +90,22 @@ def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: 
         if str(weights) == "packaged":
             _load_packaged(model, name)
         elif str(weights) != "none":
-            model.weights_notes = load_weights(model, Path(weights))
+            cast(Backbone, model).weights_notes = load_weights(model, Path(weights))
     if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
         raise ValueError(f"{name} has no forward_features / forward_head, which GradCAM needs")
     if getattr(model, "output_fmt", "NCHW") != "NCHW":  # a map over the wrong axes would look like any other
         raise ValueError(
             f"{name} gives features as {model.output_fmt}, not (B, C, h, w), which GradCAM needs"
         )
-    return model
+    return cast(Backbone, model)
 
 
 def _calm_classifier(model: nn.Module) -> None:
-    """Start the fresh classifier small. MobileNetV2's own start, by the number of classes, gives a first loss of 14
-    for ten classes, and fine-tuning never recovers."""
-    classifier = model.get_classifier() if hasattr(model, "get_classifier") else None
+    """Give the fresh classifier small weights.
+
+    With timm's own, MobileNetV2 has a first loss of 14 for ten classes, and fine-tuning never recovers.
+    """
+    classifier = cast(Backbone, model).get_classifier() if hasattr(model, "get_classifier") else None
     if isinstance(classifier, nn.Linear):
         nn.init.trunc_normal_(classifier.weight, std=0.01)
         if classifier.bias is not None:
@@ -119,7 +140,7 @@ def _hub_help(name: str, error: Exception) -> str:
 def _load_packaged(model: nn.Module, name: str) -> None:
     if name != MINI:
         raise WeightsError(
-            f'weights="packaged" exist only for {MINI}, not for {name!r}; choose "timm", "none" or a file'
+            f'weights="packaged" exists only for {MINI}, not for {name!r}; choose "timm", "none" or a file'
         )
     load_weights(model, packaged_weights())
 
@@ -149,7 +170,7 @@ def load_weights(model: nn.Module, path: str | Path, classifier: bool = False) -
         raise WeightsError(
             f"{path} does not fit {type(model).__name__}: {len(missing)} missing {missing[:3]}, "
             f"{len(unknown)} unknown {unknown[:3]}, {len(wrong)} of another shape {wrong[:3]}. "
-            "Is it the weights of this very backbone?"
+            "Are they the weights of exactly this backbone?"
         )
     model.load_state_dict({k: v for k, v in state.items() if k not in fresh}, strict=False)
     return (*notes, *renamed)
@@ -176,7 +197,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
             notes.append(f"{path.name} contains {' and '.join(found)}; {found[0]} was taken")
         state = state[found[0]]
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path} contains no table of named tensors")
+        raise WeightsError(f"{path} contains no dictionary of named tensors")
     return state, notes
 
 
@@ -210,9 +231,9 @@ def _is_wrapped(state: dict[str, Tensor], own: Set[str], prefix: str) -> bool:
 
 
 def _classifier_keys(model: nn.Module) -> list[str]:
-    if not hasattr(model, "get_classifier"):  # a whole GHOLMNet, of which every tensor must be there
+    if not hasattr(model, "get_classifier"):  # a whole GHOLMNet: every tensor must be in the file
         return []
-    classifier = model.get_classifier()
+    classifier = cast(Backbone, model).get_classifier()
     names = {id(module): name for name, module in model.named_modules()}
     prefix = names.get(id(classifier), "")
     return [f"{prefix}.{leaf}" for leaf in ("weight", "bias")] if prefix else []

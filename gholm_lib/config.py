@@ -13,22 +13,44 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from gholm_lib.paths import runs_folder
 
-# Fields that joined after the first kept runs; see Config.digest.
+# Fields that were added after the first kept runs; see Config.digest.
 _ADDED_LATER = ("checkpointing",)
+# Where a mini set needs other defaults than those of Config's fields.
+_RECIPES: dict[str, dict[str, Any]] = {
+    "mini_dogs": {"random_crop": False, "resize": 112},  # "no cropping", as the paper does for its dogs
+    "mini_aircraft": {"epochs": 16, "lr_decay_epochs": (11, 14)},  # Raw is still far from its best after ten
+}
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be; the message names the field, the value and what was expected."""
+    """An impossible setting; the message names the field, the value and what was expected."""
 
 
-@dataclass(frozen=True)
+def _with_recipes(cls: type[Config]) -> type[Config]:
+    """Let ``Config(dataset=...)`` take what it is not given from that data set's recipe.
+
+    ``replace``, unpickling and tyro give every field, so they are not affected.
+    """
+    plain = cls.__init__
+
+    @wraps(plain)
+    def __init__(self: Config, **given: Any) -> None:
+        plain(self, **(_RECIPES.get(str(given.get("dataset")), {}) | given))
+
+    cls.__init__ = __init__  # type: ignore[method-assign]
+    return cls
+
+
+@_with_recipes
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """One run. Defaults are the preset "mini"; ``load_config("paper")`` is section 4 of the paper."""
+    """One run. The defaults are the preset "mini"; ``load_config("paper")`` is section 4 of the paper."""
 
     dataset: str = "mini_birds"
     """Name of a data set; `gholm data list` shows them."""
@@ -72,7 +94,7 @@ class Config:
     mu: float = 1.7
     """Threshold of eq. (5) in heat means; Table 4's best."""
     connectivity: Literal["4", "8"] = "8"
-    """Neighbours of a pixel when components are found; the paper is silent, MMAL takes 8."""
+    """Neighbours of a pixel when components are found; the paper is silent, MMAL uses 8."""
     crop_padding: float = 0.0
     """Margin round the box as a share of its sides; the paper names none."""
     crop_min_size: float = 0.0
@@ -82,11 +104,11 @@ class Config:
 
     # --- drop (eq. 6) ---
     theta_low: float = 1.0
-    """theta is drawn from U(theta_low, theta_high); section 3.3: 1 to 2."""
+    """theta of eq. (6) is drawn from U(theta_low, theta_high); section 3.3: 1 to 2."""
     theta_high: float = 2.0
     """See theta_low."""
     theta_per: Literal["image", "batch"] = "image"
-    """"A random number": one for each image or one for the batch."""
+    """"A random number": one for each image, or one for the whole batch."""
     fill: Literal["mean", "black", "noise", "channel_mean"] = "mean"
     """What erased pixels become; "mean" is zero after normalisation."""
 
@@ -98,11 +120,11 @@ class Config:
     denominator: Literal["negatives", "all"] = "negatives"
     """A(i) of eq. (11): other classes (as printed) / all but i (Khosla)."""
     normalize: bool = True
-    """z of unit length (Khosla). The printed form without it has no lower bound."""
+    """Scale z to unit length (Khosla). Otherwise the printed form has no lower bound."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Eq. (11) prints a sum, which at batch 16 is 32 times the mean and swamps cross-entropy."""
+    """Eq. (11) as printed is a sum, which at batch size 16 is 32 times the mean and swamps cross-entropy."""
     z: Literal["logits", "features", "projection"] = "logits"
-    """Which vector z is: "after the fully connected layer" read literally / pooled features / a projection head."""
+    """The vector z: "after the fully connected layer" read literally / pooled features / a projection head."""
     sup_weight: float = 1.0
     """Weight of L_c in eq. (12); the paper: 1."""
 
@@ -122,7 +144,7 @@ class Config:
     epochs: int = 10
     """The paper does not say; its last decay is after epoch 30."""
     batch_size: int = 16
-    """Images a step over all processes; section 4.2: 16."""
+    """Images in a step, over all processes; section 4.2: 16."""
     lr: float = 0.001
     """Learning rate; section 4.2: 0.001 (from ImageNet-22k weights)."""
     lr_decay_epochs: tuple[int, ...] = (4, 7)
@@ -134,39 +156,40 @@ class Config:
     weight_decay: float = 1e-4
     """Section 4.2."""
     holdout: float = 0.0
-    """Share of the training images kept apart, class by class, for choosing anything; 0 trains on all."""
+    """Share of each class's training images that is held out for making choices; 0 trains on all."""
     evaluate_every: int = 5
-    """Test after every so many epochs, and after the last."""
+    """Epochs between two tests; the last epoch is always tested."""
     classes: int | None = None
-    """Use only the first so many classes (None: all)."""
+    """Use only the first this many classes (None: all)."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; "no" is float32."""
     channels_last: bool = True
-    """Memory format that convolutions like best; results do not depend on it."""
+    """Memory format in which convolutions are fastest; results do not depend on it."""
     checkpointing: bool = False
     """Keep only the blocks' inputs and compute the rest again in the backward pass: less memory, more time, the
-    same gradients. For cards on which the paper's setting does not fit."""
+    same gradients. For GPUs without enough memory for the paper's setting."""
     max_steps: int | None = None
-    """Stop after so many steps (a trial of speed and memory); None runs all epochs."""
+    """Stop after this many steps (to try out speed and memory); None runs all epochs."""
 
     def __post_init__(self) -> None:
         _check_types(self)
         _check_values(self)
 
     def replace(self, **changes: Any) -> Config:
-        """A copy with some fields changed; an unknown field is an error."""
+        """A copy with these fields changed and no others; an unknown field is an error."""
         _check_names(changes)
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON keeps them."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        """Plain values, as JSON stores them."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that change when any setting but the seed does.
+        """Eight hex digits that change with any setting except the seed.
 
-        A setting of _ADDED_LATER counts only when it is in use, so that runs from before it keep their names.
+        A setting of _ADDED_LATER counts only when it differs from its default, so that older runs keep their names.
         """
         plain = {f.name: f.default for f in fields(self) if f.name in _ADDED_LATER}
         settings = self.to_dict()
@@ -176,7 +199,7 @@ class Config:
 
     @property
     def branches(self) -> str:
-        """For people: "raw", "raw+crop", "raw+crop+sup+drop" ..."""
+        """For display: "raw", "raw+crop", "raw+crop+sup+drop" ..."""
         return "+".join(["raw"] + [b for b in ("crop", "sup", "drop") if getattr(self, b)])
 
     @property
@@ -187,16 +210,16 @@ class Config:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and on what a run is made; none of it changes the result."""
+    """Where a run takes place and on what; none of it changes the result."""
 
     data_root: Path | None = None
     """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
     runs: Path = field(default_factory=runs_folder)
-    """Folder that gets one folder a run (default: $GHOLM_RUNS, else runs/ of the project)."""
+    """Folder in which each run gets a folder of its own (default: $GHOLM_RUNS, else runs/ of the project)."""
     device: str = "auto"
-    """"auto" (a GPU when there is one), "cpu" or "cuda"."""
+    """"auto" (a GPU if there is one), "cpu" or "cuda"."""
     workers: int = 4
-    """Processes that read images, for sets too large to be kept in memory."""
+    """Processes that read images of data sets too large to be kept in memory."""
     quiet: bool = False
     """No progress bars."""
 
@@ -219,25 +242,21 @@ _PAPER_DOGS: dict[str, Any] = {
     "resize": 448,
     "random_crop": False,  # "no cropping": resized to 448 x 448 in training and test
 }
-# Where a mini set needs other than the defaults above.
-_MINI: dict[str | None, dict[str, Any]] = {
-    "mini_dogs": {"random_crop": False, "resize": 112},  # "no cropping", as the paper does for its dogs
-    "mini_aircraft": {"epochs": 16, "lr_decay_epochs": (11, 14)},  # Raw is still far from its best after ten
-}
 PRESETS = ("mini", "paper")
 
 
 def load_config(source: str | Path = "mini", **changes: Any) -> Config:
     """A preset ("mini", "paper") or a JSON file of settings, with some fields changed.
 
-    The preset "paper" follows section 4.2's exception for Stanford Dogs when ``dataset="dogs"``.
+    With ``dataset="dogs"``, the preset "paper" follows section 4.2's exception for Stanford Dogs. What a file does
+    not set is as in ``Config(dataset=...)``.
     """
     _check_names(changes)
     if str(source) == "mini":
-        return Config(**(_MINI.get(changes.get("dataset"), {}) | changes))
+        return Config(**changes)
     if str(source) == "paper":
         dogs = _PAPER_DOGS if changes.get("dataset") in ("dogs", "mini_dogs") else {}
-        return Config(**(_PAPER | dogs | changes))
+        return Config().replace(**(_PAPER | dogs | changes))  # the paper's settings, not a mini set's recipe
     path = Path(source)
     if not path.is_file():
         raise ConfigError(
@@ -248,15 +267,15 @@ def load_config(source: str | Path = "mini", **changes: Any) -> Config:
     except ValueError as error:  # not JSON, or not even text
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if not isinstance(settings, dict):
-        raise ConfigError(f"{path} must hold one JSON object of settings, got {settings!r:.60}")
+        raise ConfigError(f"{path} must contain one JSON object of settings, got {settings!r:.60}")
     _check_names(settings, where=f" in {path}")
     return Config(**(_tuples(settings) | changes))
 
 
 def config_from_dict(settings: dict[str, Any]) -> Config:
-    """The Config that :meth:`Config.to_dict` wrote."""
+    """The Config that :meth:`Config.to_dict` wrote; a field that it did not know yet takes its plain default."""
     _check_names(settings)
-    return Config(**_tuples(settings))
+    return Config().replace(**_tuples(settings))
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
@@ -286,7 +305,7 @@ def _check_types(config: Config) -> None:
 
 
 def _mismatch(value: Any, hint: Any) -> str | None:
-    """What a value of type ``hint`` should have been; None if it is that."""
+    """None if ``value`` has the type ``hint``, otherwise what was expected, in words."""
     if get_origin(hint) is Literal:
         allowed = get_args(hint)
         return None if value in allowed else f"one of {', '.join(map(repr, allowed))}"
@@ -303,7 +322,7 @@ def _mismatch(value: Any, hint: Any) -> str | None:
         return None if fits else "a tuple of whole numbers"
     if hint == tuple[str, ...]:
         fits = isinstance(value, tuple) and all(isinstance(v, str) for v in value)
-        return None if fits else "a tuple of texts"
+        return None if fits else "a tuple of strings"
     fits = isinstance(value, tuple) and len(value) == 3 and all(map(_is_number, value))
     return None if fits else "a tuple of three numbers"
 
@@ -354,7 +373,7 @@ def _check_values(config: Config) -> None:
     if not re.fullmatch(r"[\w-]+", config.dataset):  # it becomes part of the run's folder name
         raise ConfigError(f"dataset must be a name such as cub, got {config.dataset!r}")
     if config.sup and not config.crop:
-        raise ConfigError("sup contrasts Raw with Crop, so it needs crop; switch sup off (--no-sup) too")
+        raise ConfigError("sup contrasts Raw with Crop, so it needs crop; switch sup off too (--no-sup)")
     if config.theta_high < config.theta_low:
         raise ConfigError(
             f"theta_high must be at least theta_low = {config.theta_low}, got {config.theta_high}"

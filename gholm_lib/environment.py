@@ -1,4 +1,4 @@
-"""On what a run was made: versions, device, memory."""
+"""What a run used: versions, device, memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gholm_lib import __version__
 
 
 def describe_environment(device: torch.device, processes: int) -> dict[str, Any]:
-    """Versions and machine."""
+    """Versions of the packages and of this code, the device, and the machine."""
     on_gpu = device.type == "cuda"
     return {
         "gholm_lib": __version__,
@@ -34,12 +34,12 @@ def describe_environment(device: torch.device, processes: int) -> dict[str, Any]
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes in use so far: on the GPU since its last reset, or of this process since it began."""
+    """Peak memory in bytes: of the GPU since its last reset, or of this process since it started."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
-    import resource  # not on Windows
+    import resource  # Windows does not have it
 
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -9,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from gholm_lib.loading import ImageView
 from gholm_lib.model import GHOLMNet
 from gholm_lib.predictions import ANSWERS, Predictions
 
@@ -17,11 +20,16 @@ from gholm_lib.predictions import ANSWERS, Predictions
 def predict_all(
     net: GHOLMNet, images: DataLoader, accelerator: Accelerator, with_crop: bool = True
 ) -> Predictions:
-    """Run the test-time network over a loader of ``ImageView``; every image counts once, over all processes."""
+    """Run the test-time network over a loader of an ``ImageView``; several processes share the images.
+
+    with_crop  False: Raw only
+    returns    the answers to all images, in every process
+    """
     was_training = net.training
     net.eval()
-    found = Predictions.empty(len(images.dataset), images.dataset.config.image_size)
-    found.label[:] = [s.label for s in images.dataset.samples]
+    view = cast(ImageView, images.dataset)
+    found = Predictions.empty(len(view), view.config.image_size)
+    found.label[:] = [s.label for s in view.samples]
     for pixels, _, index in images:
         with accelerator.autocast():
             _predict(net, pixels.to(accelerator.device, non_blocking=True), index.numpy(), found, with_crop)
@@ -30,7 +38,7 @@ def predict_all(
 
 
 def _predict(net: GHOLMNet, pixels: Tensor, i: np.ndarray, found: Predictions, with_crop: bool) -> None:
-    """Put the answers for one batch into the places ``i`` of ``found``."""
+    """Write the answers to one batch into ``found``, at the positions ``i``."""
     if not with_crop:
         found.raw[i] = net.classify(pixels).argmax(1).cpu()
         return
@@ -38,13 +46,13 @@ def _predict(net: GHOLMNet, pixels: Tensor, i: np.ndarray, found: Predictions, w
     answers = [logits.float().argmax(1) for logits in (out.raw_logits, out.crop_logits, out.logits)]
     stacked = torch.stack(answers).cpu().numpy()  # one transfer
     found.raw[i], found.crop[i], found.both[i] = stacked
-    found.box[i] = out.crop_boxes.cpu()
+    found.box[i] = out.attention.crop_boxes.cpu()
     found.fallback[i] = out.attention.fallback
 
 
 def _merge(own: Predictions) -> Predictions:
-    """Put together what several processes found; each image was seen by exactly one."""
-    everyone: list[Predictions | None] = [None] * dist.get_world_size()
+    """The answers of all processes together; each image was seen by exactly one of them."""
+    everyone = [own] * dist.get_world_size()
     dist.all_gather_object(everyone, own)
     merged = Predictions.empty(len(own.label), own.image_size)
     merged.label[:] = own.label

@@ -1,8 +1,8 @@
 """From an image file to the network's input (section 4.2), and back for display.
 
-An image is first resized to a square (the paper stretches it), which never changes and is therefore done once
-and kept in memory when the set is small; then come the random parts, drawn from a seed of the image's own, so
-that neither the number of workers nor a resumed run changes them.
+An image is first resized to a square (the paper stretches it). The result never changes, so it is computed once
+and, if the data set is small, kept in memory. Then come the random steps. Each image has a seed of its own, so
+that they depend neither on the number of workers nor on whether the run was resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CACHE_LIMIT = 2**30  # bytes of resized images kept in memory
 
 
 def resized(image: Image.Image, config: Config) -> Tensor:
-    """A PIL image → (3, resize, resize) uint8; to image_size where the config asks for no cropping."""
+    """A PIL image → (3, resize, resize) uint8; without random crops (``random_crop``), image_size instead."""
     side = config.resize if config.random_crop else config.image_size
     image = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return v2.functional.pil_to_tensor(image)
@@ -47,7 +47,7 @@ def test_transform(config: Config) -> v2.Compose:
 
 
 def to_input(image: Image.Image, config: Config) -> Tensor:
-    """One picture as the network sees it at test time: (3, s, s) float, normalised."""
+    """One image as the network sees it at test time: (3, s, s) float, normalised."""
     return test_transform(config)(resized(image, config))
 
 
@@ -67,7 +67,10 @@ def _normalised(config: Config) -> list[v2.Transform]:
 
 
 class ImageView(Dataset):
-    """Samples as network inputs. Item ``(i, seed)`` → (3, s, s) float, label, i; seed None: test transform."""
+    """Samples as network inputs. Item ``(i, seed)`` → (3, s, s) float, label, i.
+
+    The random steps of training take the seed; for the test transform it is None.
+    """
 
     def __init__(self, samples: Sequence[Sample], config: Config, train: bool) -> None:
         self.samples, self.config = tuple(samples), config
@@ -120,7 +123,7 @@ class _Loader(DataLoader):
     PyTorch's own would bring an error that a worker raises as its traceback in words; so workers hand it over.
     """
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator serves as well
         for batch in super().__iter__():
             if isinstance(batch, DataError):
                 raise batch
@@ -134,8 +137,8 @@ def _collate(items: list | DataError) -> Any:
 class Batches(Sampler[list]):
     """Batches of ``(index, seed)`` for one process of several.
 
-    In training the global batch of ``batch_size`` images is dealt out to the processes, so it is the same however
-    many there are; an incomplete last batch is left out. In evaluation every image comes exactly once.
+    In training (with a ``seed``) the processes share the global batch of ``batch_size`` images, so that it does not
+    depend on their number; an incomplete last batch is left out. In evaluation each image appears exactly once.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class Batches(Sampler[list]):
     ) -> None:
         if seed is not None and batch_size % processes:
             raise ValueError(
-                f"batch_size {batch_size} cannot be dealt evenly to {processes} processes; "
+                f"batch_size {batch_size} cannot be divided evenly among {processes} processes; "
                 f"choose a multiple of {processes}"
             )
         if seed is not None and count < batch_size:
@@ -159,10 +162,10 @@ class Batches(Sampler[list]):
         return -(-own // self.batch_size)
 
     def __iter__(self) -> Iterator[list]:
-        return self._train() if self.seed is not None else self._test()
+        return self._train(self.seed) if self.seed is not None else self._test()
 
-    def _train(self) -> Iterator[list]:
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+    def _train(self, seed: int) -> Iterator[list]:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + self.epoch) % 2**63)
         order = torch.randperm(self.count, generator=generator).tolist()
         seeds = torch.randint(2**62, (self.count,), generator=generator).tolist()
         items = list(zip(order, seeds, strict=True))
@@ -177,7 +180,7 @@ class Batches(Sampler[list]):
 
 
 def loader(view: ImageView, batches: Batches, workers: int, pin_memory: bool) -> DataLoader:
-    """Images that are already in memory need no worker processes; files are read by ``workers`` of them."""
+    """A loader with ``workers`` processes that read files; images that are in memory need none."""
     workers = 0 if view.cache is not None else workers
     return _Loader(
         view,

@@ -1,26 +1,31 @@
 """The losses: equations (7) to (12).
 
 Supervised contrastive learning: Khosla et al., NeurIPS 33 (2020), reference [26] of the paper.
+
+In the shapes: b images, k classes, n vectors z of d numbers.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gholm_lib.precision import at_least_float32
 
+Scalar = Float[Tensor, ""]
 
-def branch_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Eq. (7), (8), (9): -log P(c), the mean over the batch. logits (B, K), labels (B,) → scalar."""
+
+def branch_loss(logits: Float[Tensor, "b k"], labels: Int64[Tensor, " b"]) -> Scalar:
+    """Eq. (7), (8), (9): -log P(c), averaged over the batch."""
     return F.cross_entropy(at_least_float32(logits), labels)
 
 
 def total_cross_entropy(
-    raw: Tensor, crop: Tensor | None = None, drop: Tensor | None = None, gamma: float = 0.2
-) -> Tensor:
-    """Eq. (10): L_raw + L_crop + gamma L_drop; a branch that is switched off is None."""
+    raw: Scalar, crop: Scalar | None = None, drop: Scalar | None = None, gamma: float = 0.2
+) -> Scalar:
+    """Eq. (10): L_raw + L_crop + gamma L_drop; None for a branch that is switched off."""
     total = raw
     if crop is not None:
         total = total + crop
@@ -30,24 +35,25 @@ def total_cross_entropy(
 
 
 def supcon_loss(
-    z: Tensor,
-    labels: Tensor,
+    z: Float[Tensor, "n d"],
+    labels: Int64[Tensor, " n"],
     temperature: float = 0.7,
     denominator: str = "negatives",
     normalize: bool = True,
     reduction: str = "mean",
-) -> Tensor:
+) -> Scalar:
     """Eq. (11): supervised contrastive loss over one batch, Raw and Crop vectors together.
 
-    z            (N, D), one vector a sample
-    labels       (N,) int64
+    z            one vector for each sample
+    labels       its class
     temperature  tau, 0.7 in the paper
-    denominator  "negatives": A(i) holds the samples of other classes (as printed) ·
+    denominator  "negatives": A(i) contains the samples of other classes (as printed) ·
                  "all": every sample but i (Khosla)
-    normalize    give z unit length; without it the printed form has no lower bound
+    normalize    scale z to unit length; otherwise the printed form has no lower bound
     reduction    "mean" over the anchors (Khosla's code) · "sum" (as printed)
-    returns      scalar float32 (float64 for z in float64). An anchor without a positive, or, for "negatives",
-                 without a negative has no defined term and contributes nothing; with no anchor left the loss is 0.
+    returns      the loss, float32 (float64 for z in float64). The term of an anchor without a positive (for
+                 "negatives": or without a negative) is undefined and left out; with no anchor left the loss is 0.
+    raises       ValueError for another denominator or reduction, or shapes that do not match
     """
     if denominator not in ("negatives", "all"):
         raise ValueError(f'denominator must be "negatives" or "all", got {denominator!r}')
@@ -65,7 +71,7 @@ def supcon_loss(
         contrast = ~same if denominator == "negatives" else other  # A(i)
 
         defined = positives.any(1) & contrast.any(1)
-        # An anchor that is left out compares with everything, so that no infinity enters the gradient.
+        # An anchor that is left out is compared with everything, so that no infinity enters the gradient.
         contrast = contrast | ~defined[:, None]
         log_denominator = similarity.masked_fill(~contrast, -torch.inf).logsumexp(1, keepdim=True)
         log_ratio = similarity - log_denominator
@@ -75,6 +81,6 @@ def supcon_loss(
         return total if reduction == "sum" else total / defined.sum().clamp(min=1)
 
 
-def total_loss(cross_entropy: Tensor, contrastive: Tensor | None, weight: float = 1.0) -> Tensor:
-    """Eq. (12): L_total_ce + L_c; ``weight`` 1 is the paper's."""
+def total_loss(cross_entropy: Scalar, contrastive: Scalar | None, weight: float = 1.0) -> Scalar:
+    """Eq. (12): L_total_ce + weight L_c; the paper has no weight (1)."""
     return cross_entropy if contrastive is None else cross_entropy + weight * contrastive

@@ -1,6 +1,7 @@
 """From a heatmap to a box and to an erased image: equations (4) to (6).
 
 Boxes are ``x0, y0, x1, y1`` in pixels, half open, so ``image[:, y0:y1, x0:x1]`` is the region.
+In the shapes: b images of H x W pixels.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from gholm_lib.precision import at_least_float32
@@ -20,33 +22,33 @@ from gholm_lib.precision import at_least_float32
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FILLS = ("mean", "black", "noise", "channel_mean")
-THREADS_FROM = 2**19  # pixels a batch: from here on, sharing masks between threads pays
+THREADS_FROM = 2**19  # pixels in a batch from which on it pays to share the masks between threads
 
 
-def heat_mean(heat: Tensor) -> Tensor:
-    """Eq. (4): abar, the mean of each heatmap. (B, H, W) → (B,)."""
+def heat_mean(heat: Float[Tensor, "b H W"]) -> Float[Tensor, " b"]:
+    """Eq. (4): abar, the mean of each heatmap."""
     return heat.mean((1, 2))
 
 
-def threshold(heat: Tensor, factor: float | Tensor) -> Tensor:
+def threshold(heat: Float[Tensor, "b H W"], factor: float | Float[Tensor, " b"]) -> Bool[Tensor, "b H W"]:
     """Eq. (5) and (6): where the heat is above ``factor`` times its own mean.
 
-    heat    (B, H, W) >= 0
-    factor  mu of eq. (5) or theta of eq. (6): a number, or one for each image, (B,)
-    returns (B, H, W) bool. An all-zero heatmap gives an empty mask: nothing is *above* zero.
+    heat    >= 0
+    factor  mu of eq. (5) or theta of eq. (6): one number for all images, or one for each
+    returns an empty mask for a heatmap of zeros: nothing is *above* zero
     """
-    # new_full, not as_tensor: a number copied to a GPU would make the host wait for all that runs there.
+    # new_full, not as_tensor: to copy a number to a GPU, the host would wait for all that runs there.
     factor = factor.to(heat) if isinstance(factor, Tensor) else heat.new_full((), factor)
     return heat > (factor * heat_mean(heat)).view(-1, 1, 1)
 
 
-def largest_component_boxes(mask: Tensor, connectivity: int = 8) -> Tensor:
+def largest_component_boxes(mask: Bool[Tensor, "b H W"], connectivity: int = 8) -> Int64[Tensor, "b 4"]:
     """The box round the largest connected component of each mask (after eq. (5)).
 
-    mask          (B, H, W) bool
-    connectivity  8: pixels that touch at a corner belong together; 4: they must share an edge
-    returns       (B, 4) int64 on the mask's device. An empty mask gives the whole image. Of components
-                  equally large, the one whose box starts highest, then leftmost, is taken.
+    connectivity  8: pixels that touch at a corner are connected; 4: they must share an edge
+    returns       boxes on the mask's device; for an empty mask the whole image. Of several largest components,
+                  the one whose box starts highest, then leftmost, is taken.
+    raises        ValueError for another connectivity, or a mask of another shape
     """
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity must be 4 or 8, got {connectivity!r}")
@@ -54,7 +56,7 @@ def largest_component_boxes(mask: Tensor, connectivity: int = 8) -> Tensor:
         raise ValueError(f"mask must be (B, H, W), got shape {tuple(mask.shape)}")
     host = mask.to(torch.uint8).cpu().numpy()  # on a GPU: the one wait of a training step
     find = partial(_largest_box, connectivity=connectivity)
-    # OpenCV releases Python's lock.
+    # Threads run at the same time here, because OpenCV releases Python's lock.
     each = map if host.size < THREADS_FROM else _threads(os.getpid()).map
     found = list(each(find, host))
     boxes = np.stack(found) if found else np.zeros((0, 4))
@@ -63,13 +65,16 @@ def largest_component_boxes(mask: Tensor, connectivity: int = 8) -> Tensor:
 
 @cache
 def _threads(process: int) -> ThreadPoolExecutor:
-    """Threads that stay, for to start them takes as long as the work; a forked process has none of its parent's."""
+    """Threads that are kept, because starting them takes as long as the work.
+
+    One pool for each process: a forked process does not inherit its parent's threads.
+    """
     return ThreadPoolExecutor(thread_name_prefix=f"masks-{process}")
 
 
 def _largest_box(mask: np.ndarray, connectivity: int) -> np.ndarray:
     height, width = mask.shape
-    # As many components as a mask of this size can hold. Where 16 bits suffice, OpenCV takes half the time.
+    # The most components that a mask of this size can contain. With 16-bit labels OpenCV takes half the time.
     most = (height + 1) // 2 * ((width + 1) // 2) if connectivity == 8 else (height * width + 1) // 2
     labels = cv2.CV_16U if most < 2**16 - 1 else cv2.CV_32S
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity, ltype=labels)
@@ -81,20 +86,20 @@ def _largest_box(mask: np.ndarray, connectivity: int) -> np.ndarray:
 
 
 def adjust_boxes(
-    boxes: Tensor,
+    boxes: Int64[Tensor, "b 4"],
     size: tuple[int, int],
     padding: float = 0.0,
     min_size: float = 0.0,
     square: bool = False,
-) -> Tensor:
+) -> Int64[Tensor, "b 4"]:
     """Readings of what the paper leaves open about the box; the defaults change nothing.
 
-    boxes     (B, 4)
-    size      image (H, W)
+    size      (H, W) of the image in pixels
     padding   margin on each side, as a share of the box's width and height
     min_size  smallest width and height, as a share of the image's, to the nearest pixel
-    square    grow the shorter side so that the crop is not stretched, as far as the image reaches
-    returns   (B, 4) int64 inside the image
+    square    lengthen the shorter side, as far as the image allows, so that the crop is not stretched
+    returns   boxes inside the image
+    raises    ValueError naming the value that is out of range
     """
     if padding < 0:
         raise ValueError(f"padding must be 0 or more, got {padding!r}")
@@ -109,20 +114,20 @@ def adjust_boxes(
     side = torch.maximum(side, limit * min_size)
     if square:
         side = side.amax(1, keepdim=True).expand(-1, 2)
-    # Whole pixels before the box is placed: rounding both ends of it could still change its size.
+    # Round the size before placing the box: rounding both of its ends could still change the size.
     side = torch.minimum(side.round(), limit)
     low = (centre - side / 2).round().clamp(min=0)
-    low = torch.minimum(low, limit - side)  # slide inside, keep the size
+    low = torch.minimum(low, limit - side)  # move inside without changing the size
     return torch.cat([low, low + side], 1).long()
 
 
-def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Cut each box out of its image and enlarge it to ``size`` x ``size``, bilinear.
+def crop(
+    images: Float[Tensor, "b 3 H W"], boxes: Int64[Tensor, "b 4"], size: int
+) -> Float[Tensor, "b 3 {size} {size}"]:
+    """Cut each box out of its image and enlarge it to ``size`` x ``size`` pixels, bilinear.
 
     Equal to ``F.interpolate(image[:, y0:y1, x0:x1], (size, size), mode="bilinear")`` on each image, in one
-    ``grid_sample``: positions are clamped to the crop's own pixel centres, so nothing from outside bleeds in.
-
-    images (B, 3, H, W), boxes (B, 4) → (B, 3, size, size)
+    ``grid_sample``: positions are clamped to the crop's own pixel centres, so no pixel outside the box counts.
     """
     height, width = images.shape[-2:]
     wide = at_least_float32(images)  # in a half type the positions would be off by a pixel
@@ -135,7 +140,7 @@ def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 
 def _positions(start: Tensor, stop: Tensor, size: int, limit: int) -> Tensor:
-    """Where the ``size`` output pixels lie between ``start`` and ``stop``, in grid_sample's -1..1."""
+    """Where the ``size`` output pixels lie between ``start`` and ``stop``, in grid_sample's units (-1 to 1)."""
     start, stop = start[:, None], stop[:, None]
     steps = torch.arange(size, device=start.device, dtype=start.dtype)[None] + 0.5
     pixel = start + steps * (stop - start) / size - 0.5
@@ -144,19 +149,20 @@ def _positions(start: Tensor, stop: Tensor, size: int, limit: int) -> Tensor:
 
 
 def erase(
-    images: Tensor,
-    mask: Tensor,
+    images: Float[Tensor, "b 3 H W"],
+    mask: Bool[Tensor, "b H W"],
     fill: str = "mean",
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
-) -> Tensor:
+) -> Float[Tensor, "b 3 H W"]:
     """Erase the masked pixels (after eq. (6)).
 
-    images  (B, 3, H, W), normalised with ``mean`` and ``std``
-    mask    (B, H, W) bool, True where to erase
+    images  normalised with ``mean`` and ``std``
+    mask    True where to erase
     fill    "mean": zero after normalisation, the data's mean colour (default) · "black": zero before
-            normalisation · "noise": normal noise · "channel_mean": each image's own mean colour
-    returns new images of the same shape
+            normalisation · "noise": Gaussian noise · "channel_mean": each image's own mean colour
+    returns new images
+    raises  ValueError for another fill
     """
     if fill == "mean":
         paint = images.new_zeros(())

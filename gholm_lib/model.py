@@ -2,6 +2,8 @@
 
 Raw image → features A → logits; GradCAM of the head → heatmap → box and mask → Crop and Drop images, which go
 through the same backbone as one batch.
+
+In the shapes: b images of H x W pixels, k classes, c channels of h x w positions.
 """
 
 from __future__ import annotations
@@ -15,28 +17,30 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Bool, Float, Int64
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from gholm_lib import losses, masking
-from gholm_lib.backbone import create_backbone
+from gholm_lib.backbone import Backbone, create_backbone
 from gholm_lib.config import Config, ConfigError
-from gholm_lib.gradcam import require_finite, unchecked_gradcam, upsample
+from gholm_lib.gradcam import Head, require_finite, unchecked_gradcam, upsample
+from gholm_lib.losses import Scalar
 from gholm_lib.precision import at_least_float32
 
 
 @dataclass
 class Attention:
-    """What the heatmap says about a batch of B images of H x W pixels."""
+    """What the heatmaps of a batch show."""
 
-    heat: Tensor  # (B, H, W) float32 or float64, >= 0
-    crop_boxes: Tensor | None = None  # (B, 4) int64 x0, y0, x1, y1
-    fallback: Tensor | None = None  # (B,) bool, on the host: empty mask, so the whole image is the box
-    drop_mask: Tensor | None = None  # (B, H, W) bool
+    heat: Float[Tensor, "b H W"]  # >= 0
+    crop_boxes: Int64[Tensor, "b 4"]  # x0, y0, x1, y1
+    fallback: Bool[Tensor, " b"]  # on the host; True: the mask is empty, so the box is the whole image
+    drop_mask: Bool[Tensor, "b H W"] | None = None
 
     @property
-    def box_area(self) -> Tensor:
-        """(B,) share of the image inside the box."""
+    def box_area(self) -> Float[Tensor, " b"]:
+        """Share of the image inside the box."""
         x0, y0, x1, y1 = self.crop_boxes.unbind(1)
         return (x1 - x0) * (y1 - y0) / (self.heat.shape[1] * self.heat.shape[2])
 
@@ -45,31 +49,39 @@ class Attention:
 class Output:
     """A forward pass. Branches that are switched off are None."""
 
-    raw_logits: Tensor  # (B, K)
-    crop_logits: Tensor | None = None
-    drop_logits: Tensor | None = None
+    raw_logits: Float[Tensor, "b k"]
+    crop_logits: Float[Tensor, "b k"] | None = None
+    drop_logits: Float[Tensor, "b k"] | None = None
     attention: Attention | None = None
-    losses: dict[str, Tensor] | None = None  # "raw", "crop", "drop", "sup", "total" (eq. 7-12); scalars
+    losses: dict[str, Scalar] | None = None  # "raw", "crop", "drop", "sup", "total" (eq. 7-12)
 
     @property
-    def logits(self) -> Tensor:
+    def logits(self) -> Float[Tensor, "b k"]:
         """The answer at test time: Raw + Crop."""
         if self.crop_logits is None:
             return self.raw_logits
-        # Half precision would round near ties.
+        # In half precision, near ties could become ties.
         return at_least_float32(self.raw_logits) + at_least_float32(self.crop_logits)
 
     @property
-    def heat(self) -> Tensor | None:
-        return self.attention and self.attention.heat
+    def heat(self) -> Float[Tensor, "b H W"] | None:
+        return None if self.attention is None else self.attention.heat
 
     @property
-    def crop_boxes(self) -> Tensor | None:
-        return self.attention and self.attention.crop_boxes
+    def crop_boxes(self) -> Int64[Tensor, "b 4"] | None:
+        return None if self.attention is None else self.attention.crop_boxes
 
     @property
-    def drop_mask(self) -> Tensor | None:
-        return self.attention and self.attention.drop_mask
+    def drop_mask(self) -> Bool[Tensor, "b H W"] | None:
+        return None if self.attention is None else self.attention.drop_mask
+
+
+@dataclass(kw_only=True)
+class Attended(Output):
+    """A forward pass at test time, which always has Raw, heatmap and Crop."""
+
+    crop_logits: Float[Tensor, "b k"]
+    attention: Attention
 
 
 class GHOLMNet(nn.Module):
@@ -79,7 +91,7 @@ class GHOLMNet(nn.Module):
     num_classes  K
     pretrained   True: the backbone's own weights (the hub's, or the packaged ones of the mini backbone);
                  False: random; a path: that file
-    config       branches, thresholds, losses; a default Config when None
+    config       branches, thresholds, losses; None: a default Config
     """
 
     def __init__(
@@ -100,10 +112,10 @@ class GHOLMNet(nn.Module):
         self.backbone = create_backbone(backbone, num_classes, pretrained, **backbone_kwargs)
         self.projection = self._projection() if self.config.sup and self.config.z == "projection" else None
         if self.config.cam_layer != "features":
-            _require_convnext(self.backbone, self.config.cam_layer)
+            _convnext(self.backbone, self.config.cam_layer)
         if self.config.checkpointing:
             _checkpoint(self.backbone, self.config.freeze_batchnorm)
-        self.train()  # so that freeze_batchnorm holds from the start
+        self.train()  # so that freeze_batchnorm applies from the start
 
     @classmethod
     def from_config(cls, config: Config, num_classes: int) -> GHOLMNet:
@@ -115,133 +127,129 @@ class GHOLMNet(nn.Module):
 
     # ------------------------------------------------------------------ branches
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Output:
-        """All branches that the config switches on.
-
-        images (B, 3, H, W) normalised; labels (B,) int64, needed for the losses; H = W.
-        """
-        features, tap = self._features(images)  # (B, C, h, w)
+    def forward(self, images: Float[Tensor, "b 3 H H"], labels: Int64[Tensor, " b"] | None = None) -> Output:
+        """All branches that the config switches on; with ``labels``, also the losses. ``images`` are normalised."""
+        features, tap = self._features(images)
         out = Output(raw_logits=self.head(features))
+        crop_features = None
         if self.config.crop or self.config.drop:
             target = labels if self.config.cam_class == "label" else None
             cam, check = self._cam(features, tap, out.raw_logits, target)
             out.attention = self._attend(images, cam, check, drop=self.config.drop)
-            crop_features = self._run_branches(images, out)
+            crop_features = self._run_branches(images, out.attention, out)
         if labels is not None:
             z = None
-            if self.config.sup:
+            if self.config.sup and crop_features is not None and out.crop_logits is not None:
                 z = torch.cat([self._z(features, out.raw_logits), self._z(crop_features, out.crop_logits)])
             out.losses = self._losses(out, labels, z)
         return out
 
-    def _run_branches(self, images: Tensor, out: Output) -> Tensor | None:
-        """Crop and Drop through the backbone as one batch; returns the Crop features."""
+    def _run_branches(self, images: Tensor, attention: Attention, out: Output) -> Tensor | None:
+        """Crop and Drop through the backbone as one batch, logits into ``out``; returns the Crop features."""
         batches = []
         if self.config.crop:
-            batches.append(masking.crop(images, out.crop_boxes, images.shape[-1]))
-        if self.config.drop:
-            batches.append(self._erase(images, out.drop_mask))
+            batches.append(masking.crop(images, attention.crop_boxes, images.shape[-1]))
+        if attention.drop_mask is not None:
+            batches.append(self._erase(images, attention.drop_mask))
         features = self.backbone.forward_features(self._format(torch.cat(batches)))
-        logits = self.head(features)
-        pieces = list(logits.split(len(images)))
+        pieces = list(torch.split(self.head(features), len(images)))
         if self.config.crop:
             out.crop_logits = pieces.pop(0)
-        if self.config.drop:
+        if attention.drop_mask is not None:
             out.drop_logits = pieces.pop(0)
         return features[: len(images)] if self.config.crop else None
 
-    def head(self, features: Tensor) -> Tensor:
-        """Features (B, C, h, w) → logits (B, K)."""
+    def head(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        """Features → logits."""
         return self.backbone.forward_head(features)
 
-    def classify(self, images: Tensor) -> Tensor:
-        """One pass through backbone and head, without any heatmap: (B, 3, H, W) → logits (B, K)."""
+    def classify(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k"]:
+        """Logits from one pass through backbone and head, without any heatmap."""
         return self.head(self.backbone.forward_features(self._format(images)))
 
     @torch.no_grad()
-    def attend(self, images: Tensor) -> Output:
-        """Test time: Raw, heatmap of the predicted class, and Crop; whatever branches were trained.
+    def attend(self, images: Float[Tensor, "b 3 H W"]) -> Attended:
+        """Test time: Raw, heatmap of the predicted class, and Crop, whichever branches were trained.
 
-        Call ``net.eval()`` first: the images go through the backbone in the mode it is in.
+        Call ``net.eval()`` first: this method leaves the backbone in the mode it is in.
         """
         features, tap = self._features(images)
-        out = Output(raw_logits=self.head(features))
-        cam, check = self._cam(features, tap, out.raw_logits, None)
-        out.attention = self._attend(images, cam, check, drop=False)
-        out.crop_logits = self.classify(masking.crop(images, out.crop_boxes, images.shape[-1]))
-        return out
+        raw = self.head(features)
+        cam, check = self._cam(features, tap, raw, None)
+        attention = self._attend(images, cam, check, drop=False)
+        crop = self.classify(masking.crop(images, attention.crop_boxes, images.shape[-1]))
+        return Attended(raw_logits=raw, crop_logits=crop, attention=attention)
 
-    def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Test time (section 3.1): Raw and Crop logits, (B, K) each; their sum is the answer."""
+    def predict(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
+        """Test time (section 3.1): the logits of Raw and of Crop; their sum is the answer."""
         out = self.attend(images)
         return out.raw_logits, out.crop_logits
 
     # ------------------------------------------------------------------ heatmap, box, mask
 
     def heatmap(
-        self,
-        images: Tensor,
-        target: Tensor | None = None,
-        features: tuple[Tensor, Tap | None] | None = None,
-    ) -> Tensor:
-        """Eq. (1)-(3) for a batch: (B, 3, H, W) → (B, H, W). ``target`` None: the predicted class.
+        self, images: Float[Tensor, "b 3 H W"], target: Int64[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b H W"]:
+        """Eq. (1)-(3) for a batch. ``target`` is the class to explain; None takes the predicted class.
 
-        features  what ``_features`` gave for these images, if it is known already
+        raises  NonFiniteError naming the images
         """
-        with torch.no_grad():
-            features, tap = features or self._features(images)
-            cam, check = self._cam(features, tap, self.head(features), target)
+        return self.raw_and_heat(images, target)[1]
+
+    @torch.no_grad()
+    def raw_and_heat(
+        self, images: Float[Tensor, "b 3 H W"], target: Int64[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b H W"]]:
+        """The logits of Raw and the heatmap, from one pass through the backbone; see :meth:`heatmap`."""
+        features, tap = self._features(images)
+        raw = self.head(features)
+        cam, check = self._cam(features, tap, raw, target)
         check(torch.isfinite(cam).flatten(1).all(1))
-        return upsample(cam, tuple(images.shape[-2:]))
+        return raw, upsample(cam, _size(images))
 
     def _cam(
         self, features: Tensor, tap: Tap | None, logits: Tensor, target: Tensor | None
     ) -> tuple[Tensor, Callable[[Tensor], None]]:
-        # The class is settled on the real logits: with dropout, the head would not give them twice.
+        # The class comes from these logits: with dropout, a second pass through the head would give others.
         target = logits.detach().argmax(1) if target is None else target
+        tap = Tap(features, self.head) if tap is None else tap
+        layer = tap.layer
         with _quiet(self.backbone):
-            if tap is None:
-                layer, head = features, self.head
-            else:
-                layer, head = tap.layer, tap.head
-            cam, weights = unchecked_gradcam(head, layer, target, self.config.cam_weighted)
+            cam, weights = unchecked_gradcam(tap.head, layer, target, self.config.cam_weighted)
         return cam, lambda finite: require_finite(layer, weights, cam, finite)
 
-    def _attend(self, images: Tensor, cam: Tensor, check: Callable, drop: bool) -> Attention:
-        cfg, size = self.config, tuple(images.shape[-2:])
-        attention = Attention(heat=upsample(cam, size))
-        if drop:
-            attention.drop_mask = masking.threshold(attention.heat, self._theta(images))
-        mask = masking.threshold(attention.heat, cfg.mu)
-        # One transfer to the host carries both the mask and whether the map is finite.
+    def _attend(self, images: Tensor, cam: Tensor, check: Callable[[Tensor], None], drop: bool) -> Attention:
+        heat = upsample(cam, _size(images))
+        drop_mask = masking.threshold(heat, self._theta(images)) if drop else None
+        mask = masking.threshold(heat, self.config.mu)
+        # One transfer to the host brings both the mask and whether the map is finite.
         finite = torch.isfinite(cam).flatten(1).all(1)
         packed = torch.cat([mask.flatten(1), finite[:, None]], 1).cpu()
         check(packed[:, -1])
         mask = packed[:, :-1].view(mask.shape)
-        attention.crop_boxes = self._boxes(mask).to(images.device, non_blocking=True)
-        # NumPy stops at the first pixel of a mask, PyTorch does not.
-        attention.fallback = torch.from_numpy(~mask.numpy().any((1, 2)))
-        return attention
+        boxes = self._boxes(mask).to(images.device, non_blocking=True)
+        # NumPy stops at the first pixel that is set, PyTorch does not.
+        fallback = torch.from_numpy(~mask.numpy().any((1, 2)))
+        return Attention(heat, boxes, fallback, drop_mask)
 
-    def boxes(self, heat: Tensor, mu: float | None = None) -> Tensor:
+    def boxes(self, heat: Float[Tensor, "b H W"], mu: float | None = None) -> Int64[Tensor, "b 4"]:
         """The boxes of eq. (5), by the config's readings of what the paper leaves open.
 
-        heat  (B, H, W)
-        mu    threshold in heat means; None takes the config's
-        returns (B, 4) int64 x0, y0, x1, y1 on the heat's device
+        mu      threshold in heat means; None takes the config's
+        returns x0, y0, x1, y1 on the heat's device
         """
         return self._boxes(masking.threshold(heat, self.config.mu if mu is None else mu))
 
     def _boxes(self, mask: Tensor) -> Tensor:
-        cfg, size = self.config, tuple(mask.shape[1:])
+        cfg = self.config
         boxes = masking.largest_component_boxes(mask, int(cfg.connectivity))
-        return masking.adjust_boxes(boxes, size, cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
+        return masking.adjust_boxes(boxes, _size(mask), cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
 
     def _theta(self, images: Tensor) -> Tensor:
         """theta of eq. (6) ~ U(theta_low, theta_high): (B,).
 
-        Several processes, seeded alike, draw for the global batch and each takes the share of its images, so that
-        theta does not depend on how many they are.
+        Several processes, all with the same seed, each draw for the global batch and take the values of their own
+        images, so that theta does not depend on the number of processes.
         """
         if self.config.theta_per == "batch":
             u = torch.rand(1, device=images.device).expand(len(images))
@@ -257,9 +265,9 @@ class GHOLMNet(nn.Module):
         images = self._format(images)
         layer = self.config.cam_layer
         if layer == "depthwise":
-            return _depthwise_tap(self.backbone, images)
+            return _depthwise_tap(_convnext(self.backbone, layer), images)
         features = self.backbone.forward_features(images)
-        return features, _norm_tap(self.backbone, features) if layer == "norm" else None
+        return features, _norm_tap(_convnext(self.backbone, layer), features) if layer == "norm" else None
 
     def _format(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
@@ -287,16 +295,19 @@ class GHOLMNet(nn.Module):
         if self.config.z == "logits":
             return logits
         pooled = self.backbone.forward_head(features, pre_logits=True).flatten(1)
-        return pooled if self.projection is None else self.projection(pooled)
+        if self.projection is None:
+            return pooled
+        projected: Tensor = self.projection(pooled)
+        return projected
 
     def _projection(self) -> nn.Module:
-        """Khosla's projection head: two layers to 128 numbers."""
+        """Khosla's projection head: two layers, 128 outputs."""
         # Some heads have a hidden layer before their classifier, and not every classifier is an nn.Linear.
-        width = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
+        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
         return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 128))
 
     def train(self, mode: bool = True) -> GHOLMNet:
-        """As usual, but ``freeze_batchnorm`` keeps batch norm in eval mode."""
+        """As in PyTorch, but ``freeze_batchnorm`` keeps batch norm in eval mode."""
         super().train(mode)
         if mode and self.config.freeze_batchnorm:
             for module in self.modules():
@@ -305,12 +316,12 @@ class GHOLMNet(nn.Module):
         return self
 
 
-def _checkpoint(backbone: nn.Module, frozen: bool) -> None:
+def _checkpoint(backbone: Backbone, frozen: bool) -> None:
     name = type(backbone).__name__
     norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in backbone.modules())
     if norms and not frozen:
         raise ConfigError(
-            f"checkpointing runs {name}'s blocks twice a step, which would move its batch norm's statistics twice; "
+            f"checkpointing runs {name}'s blocks twice a step, which would update its batch-norm statistics twice; "
             "switch freeze_batchnorm on too (--freeze-batchnorm), or checkpointing off"
         )
     try:
@@ -320,7 +331,7 @@ def _checkpoint(backbone: nn.Module, frozen: bool) -> None:
 
 
 def _option(text: str) -> tuple[str, Any]:
-    """ "output_stride=16" → ("output_stride", 16); what is no Python literal stays a string."""
+    """ "output_stride=16" → ("output_stride", 16); a value that is not a Python literal stays a string."""
     name, value = text.split("=", 1)
     try:
         return name, ast.literal_eval(value)
@@ -328,15 +339,21 @@ def _option(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _size(images: Tensor) -> tuple[int, int]:
+    """Height and width in pixels."""
+    height, width = images.shape[-2:]
+    return height, width
+
+
 def _place() -> tuple[int, int]:
-    """Number of this process, and how many share the batch."""
+    """This process's rank, and the number of processes that share the batch."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def _gather(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Over several processes, eq. (11) sees the whole global batch, with gradients."""
+    """With several processes, eq. (11) is computed over the global batch, with gradients."""
     processes = _place()[1]
     if processes == 1:
         return z, labels
@@ -344,15 +361,16 @@ def _gather(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
     everyone = [torch.empty_like(labels) for _ in range(processes)]
     dist.all_gather(everyone, labels)
-    return torch.cat(all_gather(z.contiguous())), torch.cat(everyone)
+    vectors = all_gather(z.contiguous())  # type: ignore[no-untyped-call]  # torch gives it no types
+    return torch.cat(vectors), torch.cat(everyone)
 
 
 @contextmanager
 def _quiet(backbone: nn.Module) -> Iterator[None]:
-    """Eval mode while a head runs: no dropout, no batch-norm statistics moved.
+    """Eval mode while a head runs: no dropout, no update of batch-norm statistics.
 
-    Every module takes part, because timm's ResNet and EfficientNet call the function ``F.dropout`` with their
-    own ``training`` flag. The flags are set one by one: ``train()`` would also wake frozen batch norm.
+    Every module is switched, because timm's ResNet and EfficientNet call the function ``F.dropout`` with their
+    own ``training`` flag. The flags are set one by one: ``train()`` would also unfreeze batch norm.
     """
     changed = [m for m in backbone.modules() if m.training]
     for module in changed:
@@ -369,23 +387,26 @@ def _quiet(backbone: nn.Module) -> Iterator[None]:
 
 @dataclass
 class Tap:
-    """A layer to take the map from, and the rest of the network from there to the logits."""
+    """The layer that the map is taken from, and the rest of the network from there to the logits."""
 
-    layer: Tensor  # (B, C, h, w)
-    head: Callable[[Tensor], Tensor]
+    layer: Float[Tensor, "b c h w"]
+    head: Head
 
 
-def _require_convnext(backbone: nn.Module, layer: str) -> None:
+def _convnext(backbone: nn.Module, layer: str) -> ConvNeXt:
+    """The backbone, which ``layer`` needs to be a ConvNeXt."""
     if not isinstance(backbone, ConvNeXt):
         raise ConfigError(
             f'cam_layer="{layer}" needs a timm ConvNeXt, this backbone is {type(backbone).__name__}; '
             'take cam_layer="features"'
         )
+    return backbone
 
 
 def _depthwise_tap(backbone: ConvNeXt, images: Tensor) -> tuple[Tensor, Tap]:
     """Output of the last block's depthwise convolution; the head is the rest of that block and the head."""
-    block = backbone.stages[-1].blocks[-1]
+    stage: Any = backbone.stages[-1]
+    block = stage.blocks[-1]
     caught: dict[str, Tensor] = {}
     hooks = [
         block.register_forward_pre_hook(lambda _, inputs: caught.update(shortcut=inputs[0].detach())),
@@ -404,7 +425,8 @@ def _depthwise_tap(backbone: ConvNeXt, images: Tensor) -> tuple[Tensor, Tap]:
             x = block.mlp(block.norm(layer.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         if block.gamma is not None:
             x = x * block.gamma.reshape(1, -1, 1, 1)
-        return backbone.forward_head(backbone.norm_pre(x + block.shortcut(caught["shortcut"])))
+        logits: Tensor = backbone.forward_head(backbone.norm_pre(x + block.shortcut(caught["shortcut"])))
+        return logits
 
     return features, Tap(caught["layer"], rest)
 
@@ -412,10 +434,10 @@ def _depthwise_tap(backbone: ConvNeXt, images: Tensor) -> tuple[Tensor, Tap]:
 def _norm_tap(backbone: ConvNeXt, features: Tensor) -> Tap:
     """Features after the final norm, taken at each position; the head is then pooling and the classifier.
 
-    ConvNeXt pools first and normalises the pooled vector, so a *map* after the norm exists only if the norm is
-    applied at each position; that is this reading.
+    ConvNeXt pools first and normalises the pooled vector. A *map* after the norm exists only if the norm is
+    applied at each position, which is what this reading does.
     """
-    head = backbone.head
+    head: Any = backbone.head
     normed = head.norm(features.detach())
     return Tap(
         normed, lambda layer: head.fc(head.drop(head.pre_logits(head.flatten(head.global_pool(layer)))))

@@ -11,7 +11,7 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 def project_root() -> Path:
     """The checkout: the folder that contains ``pyproject.toml``, the two packages and the notebooks.
 
-    raises FileNotFoundError when the package was installed away from its checkout
+    raises FileNotFoundError when the package was installed outside its checkout
     """
     if not is_checkout():
         raise FileNotFoundError(
@@ -22,7 +22,7 @@ def project_root() -> Path:
 
 
 def is_checkout() -> bool:
-    """Whether this package lies in a checkout of the project."""
+    """Whether this package is part of a checkout of the project."""
     return (_CHECKOUT / "pyproject.toml").is_file()
 
 
@@ -43,7 +43,7 @@ def runs_folder() -> Path:
 
 
 def records_folder() -> Path:
-    """``data/records``: the kept records, of which the tables are made."""
+    """``data/records``: the kept records, from which the tables are made."""
     return _CHECKOUT / "data" / "records"
 
 

@@ -1,4 +1,4 @@
-"""What a network answered to each image, and its accuracy (eq. 13)."""
+"""A network's answer to each test image, and its accuracy (eq. 13)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ ANSWERS = ("raw", "crop", "both")
 
 @dataclass
 class Predictions:
-    """What the network said of each of N images, in the data set's order.
+    """The network's answers to N images, in the data set's order.
 
-    label, raw, crop, both: (N,) int16 classes, -1 where a branch was not run; box (N, 4) int16 pixels of the
-    network's input; fallback (N,) bool, the box is the whole image for want of anything above the threshold.
+    label, raw, crop, both  (N,) int16 classes; -1 where a branch was not run
+    box                     (N, 4) int16, in pixels of the network's input
+    fallback                (N,) bool: nothing was above the threshold, so the box is the whole image
     """
 
     label: np.ndarray
@@ -36,11 +37,11 @@ class Predictions:
         )
 
     def correct(self, answer: str = "both") -> np.ndarray:
-        """(N,) bool for "raw", "crop" or "both" (the logits added)."""
+        """(N,) bool: which answers are right, for "raw", "crop" or "both" (the sum of their logits)."""
         return getattr(self, answer) == self.label
 
     def summary(self) -> dict[str, float]:
-        """Accuracies in percent of the branches that were run; share of fall-backs and mean box area."""
+        """Accuracy in percent of each branch that was run; with Crop, also the shares of fallbacks and box area."""
         ran = [a for a in ANSWERS if (getattr(self, a) >= 0).any()]
         result = {a: 100 * accuracy(self.correct(a)) for a in ran}
         if "crop" in ran:

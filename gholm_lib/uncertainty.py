@@ -41,7 +41,16 @@ def correct_matrix(records: Sequence[Record], answer: str | None = None) -> np.n
     raises ValueError when the runs were not tested on the same images
     """
     _require_same_images(records)
-    return np.stack([r.predictions.correct(answer or r.answer) for r in records])
+    return np.stack([correct_answers(record, answer) for record in records])
+
+
+def correct_answers(record: Record, answer: str | None = None) -> np.ndarray:
+    """(N,) bool of one run; ``answer`` as for :func:`correct_matrix`."""
+    if record.predictions is None:
+        raise ValueError(
+            f"the record of {record.settings.run_id} has no predictions; read it from its folder with load_record"
+        )
+    return record.predictions.correct(answer or record.answer)
 
 
 def _require_same_images(records: Sequence[Record]) -> None:
@@ -140,10 +149,10 @@ def value_difference(values: np.ndarray, against: np.ndarray, confidence: float 
 def images_needed(
     points: float, accuracy: float, disagreement: float | None = None, power: float = 0.8, alpha: float = 0.05
 ) -> int:
-    """Test images with which a true difference of ``points`` percentage points is seen with probability ``power``.
+    """Test images needed to detect a true difference of ``points`` percentage points with probability ``power``.
 
-    disagreement  share of images on which exactly one of the two networks is right: the paired test of McNemar
-                  (Connor 1987). None: two unpaired sets of images, each of that size.
+    disagreement  share of images on which exactly one of the two networks is right, for McNemar's paired test
+                  (Connor 1987). None: two unpaired sets of images, each of the returned size.
     """
     d = points / 100
     z_alpha, z_beta = stats.norm.ppf(1 - alpha / 2), stats.norm.ppf(power)
@@ -161,9 +170,9 @@ def images_needed(
 
 
 def seeds_needed(points: float, spread: float, power: float = 0.8, alpha: float = 0.05) -> int:
-    """Seeds of both rows with which a true difference of ``points`` is seen on one fixed test set.
+    """Seeds per row needed to detect a true difference of ``points`` on one fixed test set, by a paired t test.
 
-    spread  standard deviation, in points, of the difference between two runs of the same seed; paired t test
+    spread  standard deviation, in points, of the difference between two runs with the same seed
     """
     if spread <= 0:
         return 2
@@ -175,7 +184,7 @@ def seeds_needed(points: float, spread: float, power: float = 0.8, alpha: float 
 
     if lacking(2) <= 0:
         return 2
-    # The noncentral t is slow and unsure for large n; there the normal distribution is as good.
+    # The noncentral t is slow and inaccurate for large n; there the normal distribution is just as good.
     normal = (stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) ** 2 / effect**2
     if normal > 500:
         return math.ceil(normal)

@@ -4,10 +4,18 @@ import os
 import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 # As `gholm` and `make` do, before PyTorch is loaded: threads that spin while they wait slow a busy machine down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# The shapes in the method's signatures are checked here, while tests run, and nowhere else.
+# An int passes for a float, as Python's typing rules have it. (config.py has no tensors and checks itself.)
+jaxtyping.install_import_hook(
+    [f"gholm_lib.{name}" for name in ("backbone", "gradcam", "losses", "masking", "model")],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
         return result
 
     NotebookRun.execute = execute
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """Without the check of shapes, to see what a function itself says of a wrong one."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

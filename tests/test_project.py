@@ -113,7 +113,7 @@ def test_pre_commit_needs_no_network():
     hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
     assert [repo["repo"] for repo in hooks] == ["local"]
     entries = [hook["entry"] for hook in hooks[0]["hooks"]]
-    assert [e.split()[2] for e in entries] == ["ruff", "ruff", "nbstripout"]
+    assert [e.split()[2] for e in entries] == ["ruff", "ruff", "mypy", "nbstripout"]
 
 
 def our_files() -> list[Path]:
@@ -190,7 +190,7 @@ def test_make_alone_lists_the_targets():
 def test_make_runs_the_documented_steps():
     reproduce = make(ROOT, "-n", "reproduce").stdout
     assert reproduce.index("gholm_kit data get mini") < reproduce.index("gholm_kit notebooks run")
-    steps = ["ruff check .", "ruff format --check .", "data get mini", "--nbmake"]
+    steps = ["ruff check .", "ruff format --check .", "-m mypy", "data get mini", "--nbmake"]
     test = make(ROOT, "-n", "test").stdout
     assert [test.index(step) for step in steps] == sorted(test.index(step) for step in steps)
 

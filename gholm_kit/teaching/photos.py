@@ -121,11 +121,9 @@ def attend(net: GHOLMNet, image: Tensor, target: int | None = None) -> tuple[Ten
     image   (3, s, s) normalised
     target  class c of eq. (1); None takes the predicted one
     """
-    features = net._features(image[None])
-    logits = net.head(features[0])
-    c = int(logits.argmax()) if target is None else target
-    heat = net.heatmap(image[None], torch.tensor([c], device=image.device), features)
-    return logits[0], heat[0], c
+    given = None if target is None else torch.tensor([target], device=image.device)
+    logits, heat = net.raw_and_heat(image[None], given)
+    return logits[0], heat[0], int(logits.argmax()) if target is None else target
 
 
 @torch.no_grad()

@@ -36,7 +36,7 @@ def read_aircraft(folder: Path, name: str = "aircraft") -> FineGrainedData:
         _read_split(folder, f"data/images_variant_{split}.txt", classes, boxes)
         for split in ("trainval", "test")
     )
-    return lists.finish(name, folder, classes, train, test)
+    return lists.finish(name, folder, list(classes), train, test)
 
 
 def _read_variants(path: Path) -> dict[str, int]:

@@ -63,7 +63,8 @@ def check_dataset(
         problems += differing
     else:
         found.append(_in_words(data.counts))
-        notes.append(f"not the paper's set, so its counts need not be Table 1's: {_in_words(info.expected)}")
+        table_1 = f": {_in_words(info.expected)}" if info.expected else ""
+        notes.append(f"not the paper's set, so its counts need not be Table 1's{table_1}")
     if data is not None and images:
         opened, scaled, damaged = _check_images(data, progress)
         found += opened

@@ -68,7 +68,7 @@ def read_picture(
 
 def _decoded(file: BinaryIO, most_pixels: int | None, formats: Sequence[str] | None) -> Picture:
     try:
-        image = Image.open(file, formats=formats)
+        image: Any = Image.open(file, formats=None if formats is None else list(formats))
     except UnidentifiedImageError:
         if tags := _tiff_tags(file):
             return _rare_tiff(file, tags, most_pixels)
@@ -121,7 +121,7 @@ def eight_bits(values: np.ndarray) -> tuple[np.ndarray, str]:
     largest = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else None
     black, white = _black_and_white(low, high, largest)
     if largest and black == 0 and white in (*WHITES, largest):
-        scaled = (values >> (white.bit_length() - 8)).astype(np.uint8)
+        scaled = (values >> (int(white).bit_length() - 8)).astype(np.uint8)
     else:
         share = (np.nan_to_num(values.astype(np.float64), nan=black) - black) / (white - black)
         scaled = np.round(255 * share.clip(0, 1)).astype(np.uint8)
@@ -163,7 +163,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _from_grey(image: Image.Image, raw: str) -> tuple[Image.Image, str]:
+def _from_grey(image: Any, raw: str) -> tuple[Image.Image, str]:
     """Grey of more than 8 bits, where Pillow's own conversion would clip, not scale."""
     values = np.asarray(image)
     if raw == "I;32N":  # unsigned in the file; Pillow has only signed ones
@@ -202,13 +202,13 @@ def _from_colours(values: np.ndarray, clear: Sequence[int] | None, raw: str) -> 
 _ONE_AT_A_TIME = threading.Lock()  # OpenCV's log has one level for all threads
 
 
-def _raw_mode(image: Image.Image) -> str:
+def _raw_mode(image: Any) -> str:
     """How Pillow will unpack the file's bytes, such as "RGB;16B"; known only before it has done so."""
     arguments = image.tile[0][3] if image.tile else ""
     return str(arguments[0]) if isinstance(arguments, tuple) and arguments else str(arguments)
 
 
-def _all_bits_if_needed(file: BinaryIO, image: Image.Image, raw: str) -> np.ndarray | None:
+def _all_bits_if_needed(file: BinaryIO, image: Any, raw: str) -> np.ndarray | None:
     """All bits of a colour picture of which Pillow's upper 8 of 16 are not enough; None where they are.
 
     They are too few where the picture is in the lower ones, or a transparent colour has to be recognised.
@@ -316,11 +316,12 @@ def stored_frame(path: Path) -> tuple[int, tuple[int, int]]:
     """(orientation, (width, height) as stored) of a picture file; 1 where its header cannot be read."""
     try:
         with open_file(path) as file, Image.open(file) as image:
+            tags = getattr(image, "tag_v2", {})
             turn = orientation(image)
             if image.format != "TIFF":
                 return turn, image.size
             # Pillow gives the size of the upright picture here.
-            return turn, (image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH])
+            return turn, (tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH])
     except Exception:  # whoever opens the picture is told
         return 1, (0, 0)
 
@@ -373,9 +374,7 @@ def why_unreadable(error: OSError) -> str:
         errno.EACCES: "give yourself the right to read it",
         errno.EPERM: "give yourself the right to read it",
     }
-    return (
-        f"{error.strerror or error}; {advice.get(error.errno, 'see whether its disk is there and in order')}"
-    )
+    return f"{error.strerror or error}; {advice.get(error.errno or 0, 'see whether its disk is there and in order')}"
 
 
 def _fault(error: Exception, file: BinaryIO, most_pixels: int | None) -> str:

@@ -92,7 +92,7 @@ def test_keywords_reach_the_model():
 
 
 def test_an_unknown_model_names_some_that_exist():
-    with pytest.raises(ValueError, match=r"timm has no model 'resnet_18'; some that it has: .*resnet"):
+    with pytest.raises(ValueError, match=r"timm has no model 'resnet_18'; similar names: .*resnet"):
         create_backbone("resnet_18", 4, "none")
     with pytest.raises(ValueError, match="timm has no model 'qqqq'"):
         create_backbone("qqqq", 4, "none")
@@ -249,7 +249,7 @@ def test_missing_and_unknown_names_are_counted(tmp_path):
 
 def test_weights_of_another_network(tmp_path):
     safetensors.torch.save_file(new(SMALL).state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match=r"w\.safetensors does not fit ConvNeXt: .*this very backbone"):
+    with pytest.raises(WeightsError, match=r"w\.safetensors does not fit ConvNeXt: .*exactly this backbone"):
         create_backbone(MINI, 4, tmp_path / "w.safetensors")
 
 
@@ -285,7 +285,7 @@ def test_a_truncated_file(tmp_path):
 )
 def test_a_pth_without_a_table_of_tensors(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"w\.pth contains no table of named tensors"):
+    with pytest.raises(WeightsError, match=r"w\.pth contains no dictionary of named tensors"):
         load_weights(new(), tmp_path / "w.pth")
 
 

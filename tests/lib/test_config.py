@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import inspect
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import timm
+import tyro
 
 from gholm_lib import config as module
 from gholm_lib.config import Config, ConfigError, config_from_dict, load_config
@@ -261,6 +265,60 @@ def test_the_papers_backbones_are_known_to_timm():
         assert name in timm.list_pretrained("convnext_small*")
 
 
+# ---------------------------------------------------------------------- one default for one data set
+
+
+@pytest.mark.parametrize("dataset", ["mini_birds", "mini_cars", "mini_aircraft", "mini_dogs", "cub", "dogs"])
+def test_a_data_set_has_the_same_defaults_everywhere(tmp_path, dataset):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"dataset": dataset}))
+    config = Config(dataset=dataset)
+    assert load_config(dataset=dataset) == load_config("mini", dataset=dataset) == load_config(path) == config
+    path.write_text("{}")
+    assert load_config(path, dataset=dataset) == config
+
+
+def test_the_recipes_of_the_mini_sets():
+    dogs, aircraft = Config(dataset="mini_dogs"), Config(dataset="mini_aircraft")
+    assert (dogs.random_crop, dogs.resize) == (False, 112)
+    assert dogs.replace(random_crop=True, resize=128) == Config().replace(dataset="mini_dogs")
+    assert (aircraft.epochs, aircraft.lr_decay_epochs) == (16, (11, 14))
+    assert aircraft.replace(epochs=10, lr_decay_epochs=(4, 7)) == Config().replace(dataset="mini_aircraft")
+    assert Config(dataset="mini_cars") == Config().replace(dataset="mini_cars")
+
+
+def test_what_is_given_wins_over_the_recipe():
+    dogs = Config(dataset="mini_dogs", resize=120)
+    assert (dogs.random_crop, dogs.resize) == (False, 120)
+    assert load_config(dataset="mini_aircraft", epochs=10).lr_decay_epochs == (11, 14)
+
+
+def test_a_copy_takes_no_recipe():
+    """A config whose settings are not its data set's defaults stays as it is, however it is copied."""
+    config = Config().replace(dataset="mini_dogs")
+    assert config.random_crop
+    assert dataclasses.replace(Config(), dataset="mini_dogs") == config
+    copies = [copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config)), config.replace()]
+    copies += [config_from_dict(config.to_dict()), tyro.cli(Config, default=config, args=[])]
+    assert copies == [config] * len(copies)
+    older = config.to_dict()
+    del older["resize"], older["checkpointing"]  # as if they had been added after the record was kept
+    assert config_from_dict(older) == config
+
+
+def test_the_papers_preset_takes_no_recipe():
+    for dataset in ("mini_aircraft", "mini_dogs"):
+        plain = {"mini_aircraft": "aircraft", "mini_dogs": "dogs"}[dataset]
+        paper = load_config("paper", dataset=plain)
+        assert load_config("paper", dataset=dataset) == paper.replace(dataset=dataset)
+
+
+def test_the_fields_are_given_by_name():
+    assert list(inspect.signature(Config).parameters) == [f.name for f in dataclasses.fields(Config)]
+    with pytest.raises(TypeError, match="positional"):
+        Config("mini_dogs")
+
+
 # ---------------------------------------------------------------------- JSON
 
 
@@ -286,8 +344,8 @@ def test_every_field_survives_json(name):
     [
         ("{", "is not JSON"),
         (b"\xff\xfe\x00", "is not JSON"),
-        ("[1, 2]", r"must hold one JSON object of settings, got \[1, 2\]"),
-        ("3", "must hold one JSON object of settings, got 3"),
+        ("[1, 2]", r"must contain one JSON object of settings, got \[1, 2\]"),
+        ("3", "must contain one JSON object of settings, got 3"),
         ('{"mo": 1.7}', "unknown setting 'mo' in "),
         ('{"mu": "1.7"}', "mu must be a finite number, got '1.7'"),
         ('{"connectivity": 8}', "connectivity must be one of '4', '8', got 8"),

@@ -341,7 +341,7 @@ def test_the_other_taps_report_a_bad_image(images, layer):
         net.eval().heatmap(bad)
 
 
-def test_features_must_be_maps():
+def test_features_must_be_maps(unchecked_shapes):
     with pytest.raises(ValueError, match=r"\(B, C, h, w\), got shape \(2, 5, 8\)"):
         gradcam(linear_head(), torch.rand(2, 5, 8))
 

@@ -276,7 +276,7 @@ def test_autocast_changes_nothing(denominator):
         ({"z": torch.zeros(4, 2, 3)}, r"got \(4, 2, 3\) and \(4,\)"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_named(arguments, message, unchecked_shapes):
     good = {"z": vectors(4), "labels": torch.tensor([0, 1, 0, 1])}
     with pytest.raises(ValueError, match=message):
         supcon_loss(**(good | arguments))

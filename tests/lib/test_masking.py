@@ -247,7 +247,7 @@ def test_a_forked_process_has_threads_of_its_own(monkeypatch):
     child.join(60)
 
 
-def test_bad_arguments_are_named():
+def test_bad_arguments_are_named(unchecked_shapes):
     mask = torch.zeros(1, 4, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match="connectivity must be 4 or 8, got 6"):
         largest_component_boxes(mask, 6)

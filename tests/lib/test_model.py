@@ -569,7 +569,27 @@ def test_from_config_builds_what_the_config_says():
     assert type(plain.backbone).__name__ == "ResNet"
     assert plain.backbone.forward_features(torch.zeros(2, 3, 64, 64)).shape[2:] == (4, 4)
     assert plain.backbone.global_pool.pool_type == "max"
-    assert GHOLMNet(MINI, 3).config == Config()
+
+
+def test_the_config_names_the_backbone_that_was_built():
+    net = GHOLMNet("resnet50", 10)
+    assert net.config == Config(backbone="resnet50", weights="none")
+    assert GHOLMNet("resnet18", 3, config=Config(mu=1.9)).config.backbone == "resnet18"
+    assert GHOLMNet(MINI, 3).config == Config(weights="none")
+    assert GHOLMNet(MINI, 3, pretrained=True).config == Config()
+
+
+def test_a_network_can_be_built_again_from_its_config():
+    net = GHOLMNet("resnet18", 3, output_stride=16, global_pool="max")
+    again = GHOLMNet.from_config(net.config, 3)
+    assert again.config == net.config
+    assert str(again) == str(net)
+    assert str(again) != str(GHOLMNet("resnet18", 3))
+
+
+def test_a_projection_needs_a_linear_classifier():
+    with pytest.raises(ConfigError, match=r'z="projection" needs .* nn\.Linear, not Conv2d; take z="logits"'):
+        GHOLMNet("dla46_c", 3, False, Config(z="projection"))
 
 
 def test_a_batch_of_one_works(images, labels):

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gholm_lib.config import Config
+from gholm_lib.records import Record
 from gholm_lib.uncertainty import (
     accuracy_interval,
     clustered_variance,
+    correct_answers,
     difference,
     images_needed,
     mcnemar,
@@ -22,6 +25,12 @@ from gholm_lib.uncertainty import (
 
 def answers(seeds: int = 3, images: int = 200, share: float = 0.8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((seeds, images)) < share
+
+
+def test_a_record_without_predictions_says_so():
+    record = Record(Config(seed=4).to_dict(), {}, {}, [], {}, {})
+    with pytest.raises(ValueError, match=r"the record of mini_birds-.*-s4 has no predictions; read it"):
+        correct_answers(record)
 
 
 # ---------------------------------------------------------------------- variance

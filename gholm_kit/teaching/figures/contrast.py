@@ -396,7 +396,8 @@ def embed(net: GHOLMNet, samples: Sequence[Sample], config: Config) -> Tensor:
             z = out.raw_logits, out.crop_logits
         else:
             crops = crop(images, out.crop_boxes, images.shape[-1])
-            z = [net._z(net.backbone.forward_features(x), None) for x in (images, crops)]
+            features = [net.backbone.forward_features(x) for x in (images, crops)]
+            z = [net._z(f, net.head(f)) for f in features]
         found.append(torch.stack([torch.nn.functional.normalize(v.float()) for v in z]))
     return torch.cat(found, 1).flatten(0, 1).cpu()
 
