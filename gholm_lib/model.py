@@ -2,6 +2,9 @@
 
 Raw image → features A → logits; GradCAM of the head → heatmap → box and mask → Crop and Drop images, which go
 through the same backbone as one batch.
+
+Each stage runs in a ``record_function`` span of its name, so a PyTorch profile shows the stages. No span contains
+another, so their times can be added.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch
 import torch.distributed as dist
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from gholm_lib import losses, masking
 from gholm_lib.backbone import create_backbone
@@ -118,29 +122,34 @@ class GHOLMNet(nn.Module):
 
         images (B, 3, H, W) normalised; labels (B,) int64, needed for the losses; H = W.
         """
-        features, tap = self._features(images)  # (B, C, h, w)
-        out = Output(raw_logits=self.head(features))
+        features, tap, out = self._raw(images)
+        crop_features = None
         if self.config.crop or self.config.drop:
             target = labels if self.config.cam_class == "label" else None
-            cam, check = self._cam(features, tap, out.raw_logits, target)
-            out.attention = self._attend(images, cam, check, drop=self.config.drop)
+            out.attention = self._attend(images, tap, out.raw_logits, target, self.config.drop)
             crop_features = self._run_branches(images, out)
         if labels is not None:
-            z = None
-            if self.config.sup:
-                z = torch.cat([self._z(features, out.raw_logits), self._z(crop_features, out.crop_logits)])
-            out.losses = self._losses(out, labels, z)
+            with record_function("losses"):
+                out.losses = self._losses(out, labels, features, crop_features)
         return out
+
+    def _raw(self, images: Tensor) -> tuple[Tensor, Tap, Output]:
+        """The Raw branch: features (B, C, h, w), the layer of the map, and the logits."""
+        with record_function("raw forward"):
+            features, tap = self._features(images)
+            return features, tap, Output(raw_logits=self.head(features))
 
     def _run_branches(self, images: Tensor, out: Output) -> Tensor | None:
         """Crop and Drop through the backbone as one batch; returns the Crop features."""
         batches = []
         if self.config.crop:
-            batches.append(masking.crop(images, out.crop_boxes, images.shape[-1]))
+            batches.append(self._crop(images, out.crop_boxes))
         if self.config.drop:
             batches.append(self._erase(images, out.drop_mask))
-        features = self.backbone.forward_features(self._format(torch.cat(batches)))
-        logits = self.head(features)
+        batch = torch.cat(batches)
+        with record_function("second forward"):
+            features = self.backbone.forward_features(self._format(batch))
+            logits = self.head(features)
         pieces = list(logits.split(len(images)))
         if self.config.crop:
             out.crop_logits = pieces.pop(0)
@@ -162,11 +171,11 @@ class GHOLMNet(nn.Module):
 
         Call ``eval()`` first: the images go through the backbone in the mode it is in.
         """
-        features, tap = self._features(images)
-        out = Output(raw_logits=self.head(features))
-        cam, check = self._cam(features, tap, out.raw_logits, None)
-        out.attention = self._attend(images, cam, check, drop=False)
-        out.crop_logits = self.classify(masking.crop(images, out.crop_boxes, images.shape[-1]))
+        _, tap, out = self._raw(images)
+        out.attention = self._attend(images, tap, out.raw_logits, target=None, drop=False)
+        crops = self._crop(images, out.crop_boxes)
+        with record_function("second forward"):
+            out.crop_logits = self.classify(crops)
         return out
 
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,30 +188,36 @@ class GHOLMNet(nn.Module):
     def heatmap(self, images: Tensor, target: Tensor | None = None) -> Tensor:
         """Eq. (1)-(3) for a batch: (B, 3, H, W) → (B, H, W). ``target`` None: the predicted class."""
         with torch.no_grad():
-            features, tap = self._features(images)
-            cam, check = self._cam(features, tap, self.head(features), target)
+            _, tap, out = self._raw(images)
+            cam, check = self._cam(tap, out.raw_logits, target)
         check(torch.isfinite(cam).flatten(1).all(1))
         return upsample(cam, tuple(images.shape[-2:]))
 
     def _cam(
-        self, features: Tensor, tap: Tap | None, logits: Tensor, target: Tensor | None
+        self, tap: Tap, logits: Tensor, target: Tensor | None
     ) -> tuple[Tensor, Callable[[Tensor], None]]:
         # The class is settled on the real logits: with dropout, the head would not give them twice.
         target = logits.detach().argmax(1) if target is None else target
         with _quiet(self.backbone):
-            if tap is None:
-                layer, head = features, self.head
-            else:
-                layer, head = tap.layer, tap.head
-            cam, weights = unchecked_gradcam(head, layer, target, self.config.cam_weighted)
-        return cam, lambda finite: require_finite(layer, weights, cam, finite)
+            cam, weights = unchecked_gradcam(tap.head, tap.layer, target, self.config.cam_weighted)
+        return cam, lambda finite: require_finite(tap.layer, weights, cam, finite)
 
-    def _attend(self, images: Tensor, cam: Tensor, check: Callable, drop: bool) -> Attention:
-        cfg, size = self.config, tuple(images.shape[-2:])
-        attention = Attention(heat=upsample(cam, size))
+    def _attend(
+        self, images: Tensor, tap: Tap, logits: Tensor, target: Tensor | None, drop: bool
+    ) -> Attention:
+        with record_function("heatmap"):
+            cam, check = self._cam(tap, logits, target)
+            heat = upsample(cam, tuple(images.shape[-2:]))
+        with record_function("threshold and boxes"):
+            return self._attention(images, heat, cam, check, drop)
+
+    def _attention(
+        self, images: Tensor, heat: Tensor, cam: Tensor, check: Callable[[Tensor], None], drop: bool
+    ) -> Attention:
+        attention = Attention(heat)
         if drop:
-            attention.drop_mask = masking.threshold(attention.heat, self._theta(images))
-        mask = masking.threshold(attention.heat, cfg.mu)
+            attention.drop_mask = masking.threshold(heat, self._theta(images))
+        mask = masking.threshold(heat, self.config.mu)
         # One transfer to the host carries both the mask and whether the map is finite.
         finite = torch.isfinite(cam).flatten(1).all(1)
         packed = torch.cat([mask.flatten(1), finite[:, None]], 1).cpu()
@@ -240,30 +255,39 @@ class GHOLMNet(nn.Module):
             u = torch.rand(processes * len(images), device=images.device)[rank::processes]
         return self.config.theta_low + u * (self.config.theta_high - self.config.theta_low)
 
-    def _erase(self, images: Tensor, mask: Tensor) -> Tensor:
-        return masking.erase(images, mask, self.config.fill, self.config.image_mean, self.config.image_std)
+    def _crop(self, images: Tensor, boxes: Tensor) -> Tensor:
+        with record_function("crop"):
+            return masking.crop(images, boxes, images.shape[-1])
 
-    def _features(self, images: Tensor) -> tuple[Tensor, Tap | None]:
+    def _erase(self, images: Tensor, mask: Tensor) -> Tensor:
+        c = self.config
+        with record_function("erase"):
+            return masking.erase(images, mask, c.fill, c.image_mean, c.image_std)
+
+    def _features(self, images: Tensor) -> tuple[Tensor, Tap]:
         images = self._format(images)
         layer = self.config.cam_layer
         if layer == "depthwise":
             return _depthwise_tap(self.backbone, images)
         features = self.backbone.forward_features(images)
-        return features, _norm_tap(self.backbone, features) if layer == "norm" else None
+        return features, _norm_tap(self.backbone, features) if layer == "norm" else Tap(features, self.head)
 
     def _format(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
 
     # ------------------------------------------------------------------ losses
 
-    def _losses(self, out: Output, labels: Tensor, z: Tensor | None) -> dict[str, Tensor]:
+    def _losses(
+        self, out: Output, labels: Tensor, features: Tensor, crop_features: Tensor | None
+    ) -> dict[str, Tensor]:
         cfg = self.config
         terms = {"raw": losses.branch_loss(out.raw_logits, labels)}
         if out.crop_logits is not None:
             terms["crop"] = losses.branch_loss(out.crop_logits, labels)
         if out.drop_logits is not None:
             terms["drop"] = losses.branch_loss(out.drop_logits, labels)
-        if z is not None:
+        if cfg.sup:
+            z = torch.cat([self._z(features, out.raw_logits), self._z(crop_features, out.crop_logits)])
             all_z, all_labels = _gather(z, labels.repeat(2))
             terms["sup"] = losses.supcon_loss(
                 all_z, all_labels, cfg.tau, cfg.denominator, cfg.normalize, cfg.reduction

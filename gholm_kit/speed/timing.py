@@ -16,7 +16,7 @@ import statistics
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate
@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gholm_kit.speed import peers
-from gholm_lib import masking, model
+from gholm_lib import model
 from gholm_lib.config import Config
 from gholm_lib.datasets import Sample
 from gholm_lib.environment import describe_environment
@@ -116,7 +116,7 @@ def measure(
     """
     config = config or Config()
     case = Case(config, num_classes, device)
-    watch = {TRAINING: _Watch(case, case.net), EVALUATION: _Watch(case, case.tested)}
+    watch = {TRAINING: _Watch(), EVALUATION: _Watch()}
     tasks: dict[tuple[str, str], Callable[[], object]] = {
         (TRAINING, OURS): case.step,
         (TRAINING, FLOOR): case.floor_step,
@@ -209,10 +209,10 @@ class Case:
         with self._autocast():
             value = loss()
         optimiser.zero_grad(set_to_none=True)
-        self.clock("backward", value.backward)()
-        self.clock("optimiser", optimiser.step)()
-
-    clock = staticmethod(lambda stage, function: function)  # a _Watch puts its own here
+        with model.record_function("backward"):  # the model's name, which a _Watch replaces
+            value.backward()
+        with model.record_function("optimiser"):
+            optimiser.step()
 
     def step(self) -> None:
         """A training step of the network, as in :mod:`gholm_lib.training`."""
@@ -283,71 +283,33 @@ def _full_float32() -> Iterator[None]:
 
 
 class _Watch:
-    """Clocks on the parts of a running network: seconds a stage, one dict for each run.
+    """Seconds that a task spends in each stage, one dict for each run.
 
-    Outside a run the network is as it was; inside, a GPU is made to finish at each boundary.
+    During a run, a span of its own takes the place of ``record_function`` in :mod:`gholm_lib.model`. At both ends of
+    such a span, a GPU must finish its work. What is in no span is "rest".
     """
 
-    def __init__(self, case: Case, net: GHOLMNet) -> None:
-        self.case, self.net, self.runs = case, net, []
+    def __init__(self) -> None:
+        self.runs: list[dict[str, float]] = []
 
     def run(self, task: Callable[[], object]) -> None:
-        self.seconds, self.stack = defaultdict(float), ["rest"]
-        with self._clocks():
-            self.since = _now()
+        self.seconds = defaultdict(float)
+        with mock.patch.object(model, "record_function", self._span):
+            start = _now()
             task()
-            self._charge()
-        self.runs.append(dict(self.seconds))
+            whole = _now() - start
+        self.runs.append(self.seconds | {"rest": whole - sum(self.seconds.values())})
+
+    @contextmanager
+    def _span(self, stage: str) -> Iterator[None]:
+        start = _now()
+        yield
+        self.seconds[stage] += _now() - start
 
     def medians(self) -> dict[str, float]:
         """Without the first run, which warms up."""
         runs = self.runs[1:]
         return {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
-
-    def _charge(self) -> None:
-        now = _now()
-        self.seconds[self.stack[-1]] += now - self.since
-        self.since = now
-
-    def clock(self, stage: str, function: Callable) -> Callable:
-        """``function``, its time charged to ``stage``: what it calls in turn counts as part of it, unless it is the
-        whole of the attention, from which the parts are taken out."""
-
-        def timed(*args, **kwargs):
-            if self.stack[-1] not in ("rest", "threshold and boxes"):
-                return function(*args, **kwargs)
-            self._charge()
-            self.stack.append(self._forward() if stage == "forward" else stage)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._charge()
-                self.stack.pop()
-
-        return timed
-
-    def _forward(self) -> str:
-        return "second forward" if "heatmap" in self.seconds else "raw forward"
-
-    @contextmanager
-    def _clocks(self) -> Iterator[None]:
-        net = self.net
-        places = [
-            (net.backbone, "forward_features", "forward"),
-            (net, "head", "forward"),
-            (net, "_cam", "heatmap"),
-            (model, "upsample", "heatmap"),
-            (net, "_attend", "threshold and boxes"),
-            (masking, "crop", "crop"),
-            (net, "_erase", "erase"),
-            (net, "_losses", "losses"),
-            (self.case, "clock", None),
-        ]
-        with ExitStack() as patches:
-            for owner, name, stage in places:
-                new = self.clock if stage is None else self.clock(stage, getattr(owner, name))
-                patches.enter_context(mock.patch.object(owner, name, new))
-            yield
 
 
 def peak_bytes(task: Callable[[], object], device: str) -> int:
