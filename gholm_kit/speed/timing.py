@@ -2,7 +2,7 @@
 
 ``gholm bench`` prints the tables. The *floor* of a training step is what its three branches cost on the plain timm
 backbone: B raw images, then Crop and Drop as 2B images, forward, backward and the optimiser's step. The floor of an
-evaluation is two forward passes. All that the method adds to that is overhead.
+evaluation is two forward passes. Everything that the method adds is overhead.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ OURS, FLOOR, PEER = "this kit", "floor", "peer"
 
 
 def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each task, the tasks taking turns so that a slow moment hits all alike.
+    """Median seconds of each task. The tasks take turns, so that a slow moment hits all alike.
 
-    Each is run once before, unmeasured. The order is drawn anew for each round: a task that always followed the same
-    other one would always meet the caches and the memory that that one leaves.
+    Each task first runs once without being timed. Each round has a new random order: otherwise a task would always
+    find the caches and the memory that the same other task leaves.
     """
     order, shuffle = list(tasks), random.Random(0).shuffle
     times: dict[str, list[float]] = {name: [] for name in tasks}
@@ -72,7 +72,7 @@ def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[st
 
 
 def _now() -> float:
-    """Seconds; a GPU has then done all that it was told to do."""
+    """Seconds, read when a GPU has finished its work."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -83,8 +83,8 @@ def stages(
 ) -> pd.DataFrame:
     """A row for each stage of a training step and of an evaluation, in the order in which they run.
 
-    config   backbone, image_size, batch_size, branches, precision; a default Config when None. Its weights are used
-             where they are packaged, else random ones: time does not depend on them. Images are noise.
+    config   backbone, image_size, batch_size, branches, precision; a default Config when None. Weights are the
+             packaged ones if there are any, else random: time does not depend on them. Images are noise.
     returns  columns "pass" ("training step" or "evaluation"), "stage", "milliseconds", "share of step" (of the whole
              pass; the stages sum to 1) and "ratio to floor" (milliseconds over those of the whole floor). After the
              stages of each pass come the rows "whole" and "floor".
@@ -112,7 +112,7 @@ def measure(
 
     "peak MiB" is on top of weights and optimiser.
 
-    with_peer  also the way of :mod:`gholm_kit.speed.peers`; where its memory does not suffice, its row is empty
+    with_peer  also the approach of :mod:`gholm_kit.speed.peers`; its row is empty if a GPU's memory does not suffice
     """
     config = config or Config()
     case = Case(config, num_classes, device)
@@ -130,7 +130,7 @@ def measure(
         (EVALUATION, "stages"): lambda: watch[EVALUATION].run(case.evaluate),
     }
     seconds = {}
-    # Apart: an evaluation would pay for the memory that a training step leaves.
+    # Separately: an evaluation would pay for the memory that a training step leaves.
     for which in (TRAINING, EVALUATION):
         seconds |= interleaved({n: t for n, t in (tasks | watched).items() if n[0] == which}, repeats)
     peaks = {}
@@ -183,12 +183,12 @@ class Case:
         torch.manual_seed(config.seed)
         weights = "packaged" if config.backbone == Config.backbone else "none"
         self.net = self._placed(GHOLMNet.from_config(config.replace(weights=weights), num_classes))
-        self.tested = copy.deepcopy(self.net).eval()  # another, as changing the mode takes time too
+        self.tested = copy.deepcopy(self.net).eval()  # a copy, as switching the mode takes time too
         self.optimiser = self._sgd(self.net)
         size = (config.batch_size, 3, config.image_size, config.image_size)
         self.images = torch.randn(size, device=self.device)
         self.labels = torch.randint(num_classes, size[:1], device=self.device)
-        # As in the network: what comes from Crop and Drop, in one batch.
+        # As in the network: Crop and Drop together in one batch.
         self.extra = self.images.repeat(config.crop + config.drop, 1, 1, 1)
         self.extra_labels = self.labels.repeat(config.crop + config.drop)
 
@@ -219,7 +219,7 @@ class Case:
         self.learn(lambda: self.net(self.images, self.labels).losses["total"], self.optimiser)
 
     def floor_step(self) -> None:
-        """As many images through the plain backbone."""
+        """The plain backbone on as many images."""
         backbone = self.net.backbone
 
         def loss() -> Tensor:
@@ -252,7 +252,7 @@ class Case:
             peers.evaluate(self.peer_tested, self.images, self.config)
 
     def forget(self) -> None:
-        """Drop the gradients of earlier tasks, so that memory is compared from one start."""
+        """Drop the gradients of earlier tasks, so that all tasks start with the same memory in use."""
         for name in {"net", "peer", "peer_tested"} & vars(self).keys():
             getattr(self, name).zero_grad(set_to_none=True)
 
@@ -313,7 +313,7 @@ class _Watch:
 
 
 def peak_bytes(task: Callable[[], object], device: str) -> int:
-    """Most bytes in use at any moment of ``task``, over what is held before it."""
+    """Peak memory of ``task`` in bytes, on top of what was in use before it."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
@@ -321,7 +321,7 @@ def peak_bytes(task: Callable[[], object], device: str) -> int:
         task()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler looks for a GPU, and complains without one
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler complains where there is no GPU
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as seen:
@@ -332,7 +332,7 @@ def peak_bytes(task: Callable[[], object], device: str) -> int:
 
 
 def about(config: Config, num_classes: int, device: str) -> dict[str, object]:
-    """Setting, machine and versions: what a row of a result must say."""
+    """Setting, machine and versions, for each row of a result."""
     environment = describe_environment(torch.device(device), 1)
     keep = ("device", "threads", "torch", "timm", "python", "platform", "commit")
     return {
@@ -360,7 +360,7 @@ def processor() -> str:
 def loader_rates(
     config: Config, samples: Sequence[Sample], device: str = "cpu", workers: int = 2, repeats: int = 3
 ) -> pd.DataFrame:
-    """Whether images come as fast as a training step takes them.
+    """Images per second from the loader, beside what a training step takes.
 
     samples  training images, at least a batch
     returns  columns "way" (kept in memory, from files, from files by workers, training step) and "images a second"
