@@ -22,6 +22,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)
+  keep RUN               put a finished run's network into data/records/networks, for notebooks and figures
   bench                  what the method costs against the plain network   [--suite cpu|gpu] [--scale] [--machine]
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
@@ -93,6 +94,20 @@ def _results(args: list[str]) -> None:
     tyro.cli(results, args=args, prog="gholm results")
 
 
+def _keep(args: list[str]) -> None:
+    def keep(run: tyro.conf.Positional[Path]) -> None:
+        """Put a finished run's network into data/records/networks, in half precision, for notebooks and figures.
+
+        Args:
+            run: Folder of the run (it contains model.safetensors and record.json).
+        """
+        from gholm_lib.runs import keep_network
+
+        print(f"kept in {keep_network(run)}")
+
+    tyro.cli(keep, args=args, prog="gholm keep")
+
+
 def _bench(args: list[str]) -> None:
     from gholm_kit.speed.cases import bench
 
@@ -145,6 +160,7 @@ COMMANDS: lib.Commands = {
     "data": _data,
     "reproduce": _reproduce,
     "results": _results,
+    "keep": _keep,
     "bench": _bench,
     "pretrain": _pretrain,
     "notebooks": _notebooks,

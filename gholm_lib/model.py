@@ -3,7 +3,8 @@
 Raw image → features A → logits; GradCAM of the head → heatmap → box and mask → Crop and Drop images, which go
 through the same backbone as one batch.
 
-In the shapes: b images of H x W pixels, k classes, c channels of h x w positions.
+Each stage runs in a ``record_function`` span of its name, so a PyTorch profile shows the stages. No span contains
+another, so their times can be added. In the shapes: b images of H x W pixels, k classes, c channels of h x w positions.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch.distributed as dist
 from jaxtyping import Bool, Float, Int64
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from gholm_lib import losses, masking
 from gholm_lib.backbone import Backbone, create_backbone
@@ -129,30 +131,35 @@ class GHOLMNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 H H"], labels: Int64[Tensor, " b"] | None = None) -> Output:
         """All branches that the config switches on; with ``labels``, also the losses. ``images`` are normalised."""
-        features, tap = self._features(images)
-        out = Output(raw_logits=self.head(features))
-        crop_features = None
+        features, tap, raw = self._raw(images)
+        out, crop_features = Output(raw), None
         if self.config.crop or self.config.drop:
             target = labels if self.config.cam_class == "label" else None
-            cam, check = self._cam(features, tap, out.raw_logits, target)
-            out.attention = self._attend(images, cam, check, drop=self.config.drop)
+            out.attention = self._attend(images, tap, raw, target, self.config.drop)
             crop_features = self._run_branches(images, out.attention, out)
         if labels is not None:
-            z = None
-            if self.config.sup and crop_features is not None and out.crop_logits is not None:
-                z = torch.cat([self._z(features, out.raw_logits), self._z(crop_features, out.crop_logits)])
-            out.losses = self._losses(out, labels, z)
+            with record_function("losses"):
+                out.losses = self._losses(out, labels, features, crop_features)
         return out
+
+    def _raw(self, images: Tensor) -> tuple[Tensor, Tap, Tensor]:
+        """The Raw branch: features (B, C, h, w), the layer of the map, and the logits (B, K)."""
+        with record_function("raw forward"):
+            features, tap = self._features(images)
+            return features, tap, self.head(features)
 
     def _run_branches(self, images: Tensor, attention: Attention, out: Output) -> Tensor | None:
         """Crop and Drop through the backbone as one batch, logits into ``out``; returns the Crop features."""
         batches = []
         if self.config.crop:
-            batches.append(masking.crop(images, attention.crop_boxes, images.shape[-1]))
+            batches.append(self._crop(images, attention.crop_boxes))
         if attention.drop_mask is not None:
             batches.append(self._erase(images, attention.drop_mask))
-        features = self.backbone.forward_features(self._format(torch.cat(batches)))
-        pieces = list(torch.split(self.head(features), len(images)))
+        batch = torch.cat(batches)
+        with record_function("second forward"):
+            features = self.backbone.forward_features(self._format(batch))
+            logits = self.head(features)
+        pieces = list(torch.split(logits, len(images)))
         if self.config.crop:
             out.crop_logits = pieces.pop(0)
         if attention.drop_mask is not None:
@@ -173,12 +180,12 @@ class GHOLMNet(nn.Module):
 
         Call ``net.eval()`` first: this method leaves the backbone in the mode it is in.
         """
-        features, tap = self._features(images)
-        raw = self.head(features)
-        cam, check = self._cam(features, tap, raw, None)
-        attention = self._attend(images, cam, check, drop=False)
-        crop = self.classify(masking.crop(images, attention.crop_boxes, images.shape[-1]))
-        return Attended(raw_logits=raw, crop_logits=crop, attention=attention)
+        _, tap, raw = self._raw(images)
+        attention = self._attend(images, tap, raw, target=None, drop=False)
+        crops = self._crop(images, attention.crop_boxes)
+        with record_function("second forward"):
+            logits = self.classify(crops)
+        return Attended(raw_logits=raw, crop_logits=logits, attention=attention)
 
     def predict(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
         """Test time (section 3.1): the logits of Raw and of Crop; their sum is the answer."""
@@ -201,25 +208,32 @@ class GHOLMNet(nn.Module):
         self, images: Float[Tensor, "b 3 H W"], target: Int64[Tensor, " b"] | None = None
     ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b H W"]]:
         """The logits of Raw and the heatmap, from one pass through the backbone; see :meth:`heatmap`."""
-        features, tap = self._features(images)
-        raw = self.head(features)
-        cam, check = self._cam(features, tap, raw, target)
+        _, tap, raw = self._raw(images)
+        cam, check = self._cam(tap, raw, target)
         check(torch.isfinite(cam).flatten(1).all(1))
         return raw, upsample(cam, _size(images))
 
     def _cam(
-        self, features: Tensor, tap: Tap | None, logits: Tensor, target: Tensor | None
+        self, tap: Tap, logits: Tensor, target: Tensor | None
     ) -> tuple[Tensor, Callable[[Tensor], None]]:
         # The class comes from these logits: with dropout, a second pass through the head would give others.
         target = logits.detach().argmax(1) if target is None else target
-        tap = Tap(features, self.head) if tap is None else tap
-        layer = tap.layer
         with _quiet(self.backbone):
-            cam, weights = unchecked_gradcam(tap.head, layer, target, self.config.cam_weighted)
-        return cam, lambda finite: require_finite(layer, weights, cam, finite)
+            cam, weights = unchecked_gradcam(tap.head, tap.layer, target, self.config.cam_weighted)
+        return cam, lambda finite: require_finite(tap.layer, weights, cam, finite)
 
-    def _attend(self, images: Tensor, cam: Tensor, check: Callable[[Tensor], None], drop: bool) -> Attention:
-        heat = upsample(cam, _size(images))
+    def _attend(
+        self, images: Tensor, tap: Tap, logits: Tensor, target: Tensor | None, drop: bool
+    ) -> Attention:
+        with record_function("heatmap"):
+            cam, check = self._cam(tap, logits, target)
+            heat = upsample(cam, _size(images))
+        with record_function("threshold and boxes"):
+            return self._attention(images, heat, cam, check, drop)
+
+    def _attention(
+        self, images: Tensor, heat: Tensor, cam: Tensor, check: Callable[[Tensor], None], drop: bool
+    ) -> Attention:
         drop_mask = masking.threshold(heat, self._theta(images)) if drop else None
         mask = masking.threshold(heat, self.config.mu)
         # One transfer to the host brings both the mask and whether the map is finite.
@@ -258,30 +272,41 @@ class GHOLMNet(nn.Module):
             u = torch.rand(processes * len(images), device=images.device)[rank::processes]
         return self.config.theta_low + u * (self.config.theta_high - self.config.theta_low)
 
-    def _erase(self, images: Tensor, mask: Tensor) -> Tensor:
-        return masking.erase(images, mask, self.config.fill, self.config.image_mean, self.config.image_std)
+    def _crop(self, images: Tensor, boxes: Tensor) -> Tensor:
+        with record_function("crop"):
+            return masking.crop(images, boxes, images.shape[-1])
 
-    def _features(self, images: Tensor) -> tuple[Tensor, Tap | None]:
+    def _erase(self, images: Tensor, mask: Tensor) -> Tensor:
+        c = self.config
+        with record_function("erase"):
+            return masking.erase(images, mask, c.fill, c.image_mean, c.image_std)
+
+    def _features(self, images: Tensor) -> tuple[Tensor, Tap]:
         images = self._format(images)
         layer = self.config.cam_layer
         if layer == "depthwise":
             return _depthwise_tap(_convnext(self.backbone, layer), images)
         features = self.backbone.forward_features(images)
-        return features, _norm_tap(_convnext(self.backbone, layer), features) if layer == "norm" else None
+        if layer == "norm":
+            return features, _norm_tap(_convnext(self.backbone, layer), features)
+        return features, Tap(features, self.head)
 
     def _format(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
 
     # ------------------------------------------------------------------ losses
 
-    def _losses(self, out: Output, labels: Tensor, z: Tensor | None) -> dict[str, Tensor]:
+    def _losses(
+        self, out: Output, labels: Tensor, features: Tensor, crop_features: Tensor | None
+    ) -> dict[str, Tensor]:
         cfg = self.config
         terms = {"raw": losses.branch_loss(out.raw_logits, labels)}
         if out.crop_logits is not None:
             terms["crop"] = losses.branch_loss(out.crop_logits, labels)
         if out.drop_logits is not None:
             terms["drop"] = losses.branch_loss(out.drop_logits, labels)
-        if z is not None:
+        if cfg.sup and crop_features is not None and out.crop_logits is not None:
+            z = torch.cat([self._z(features, out.raw_logits), self._z(crop_features, out.crop_logits)])
             all_z, all_labels = _gather(z, labels.repeat(2))
             terms["sup"] = losses.supcon_loss(
                 all_z, all_labels, cfg.tau, cfg.denominator, cfg.normalize, cfg.reduction

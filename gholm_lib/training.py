@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import statistics
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,12 +126,12 @@ class _Run:
         batches, images = self._loader(self.split.train, train=True)
         test = self._loader(self.split.test, train=False)[1]
         held_out = self._loader(self.split.held_out, train=False)[1] if self.split.held_out else None
-        predictions, bar = None, self._bar(len(batches))
+        predictions, bar, pace = None, self._bar(len(batches)), _Pace(self._warn)
         for epoch in range(len(self.curve), config.epochs):
             if self._out_of_steps():
                 break
             batches.epoch = epoch
-            entry = self._epoch(epoch, images, bar)
+            entry = self._epoch(epoch, images, bar, pace)
             final = epoch + 1 == config.epochs or self._out_of_steps()
             if final or (epoch + 1) % config.evaluate_every == 0:
                 predictions = self._predict(test)
@@ -149,17 +151,18 @@ class _Run:
     # ------------------------------------------------------------------ one epoch
 
     def _bar(self, steps: int) -> tqdm:
-        """Progress over the whole run, so that the time left is the run's."""
+        """Progress over the whole run, so that the time left is the run's, tests included."""
         hidden = self.options.quiet or not self.accelerator.is_main_process
         return tqdm(
             total=steps * self.config.epochs,
             initial=steps * len(self.curve),
-            unit="step",
+            bar_format="{desc} {bar} {n_fmt}/{total_fmt} steps, {remaining} left{postfix}",
+            smoothing=0,  # the mean of this session: single steps say nothing of the tests to come
             leave=False,
             disable=hidden or None,  # None: shown on a terminal, not in a log
         )
 
-    def _epoch(self, epoch: int, images, bar: tqdm) -> dict[str, Any]:
+    def _epoch(self, epoch: int, images, bar: tqdm, pace: _Pace) -> dict[str, Any]:
         rate = learning_rate(self.config, epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -167,6 +170,7 @@ class _Run:
         meter, device = _Meter(), self.accelerator.device
         look_every = 1 if device.type == "cpu" else CHECK_EVERY
         bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
+        pace.start()
         for step, (pixels, labels, index) in enumerate(images):
             pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
             # theta and stochastic depth: drawn anew from the seed at each step, so a resumed run repeats them.
@@ -184,6 +188,7 @@ class _Run:
             self.optimiser.step()
             self.steps_done += 1
             bar.update()
+            pace.step()
             if self._out_of_steps():
                 break
         return {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
@@ -303,6 +308,11 @@ class _Run:
         self.accelerator.wait_for_everyone()
         return record
 
+    def _warn(self, line: str) -> None:
+        # A GPU works on while the host goes ahead, so the host's steps are no measure there.
+        if not self.options.quiet and self.accelerator.device.type == "cpu":
+            self.accelerator.print(line)
+
     def _report(self, entry: dict[str, Any]) -> None:
         if self.options.quiet or "test" not in entry:
             return
@@ -340,6 +350,37 @@ def _best(entries: list[dict[str, Any]], chosen_on: str, answer: str) -> dict[st
     """The tested epoch that is best on "test" or on "held_out", with its *test* accuracies."""
     entry = max(entries, key=lambda e: e[chosen_on][answer])
     return {"epoch": entry["epoch"], **entry["test"]}
+
+
+class _Pace:
+    """Warns once when several steps in a row take ``SLOW`` times as long as the first ones did."""
+
+    STEPS, SLOW = 5, 5.0
+
+    def __init__(self, warn: Callable[[str], None], clock: Callable[[], float] = time.perf_counter) -> None:
+        self.warn, self.clock = warn, clock
+        self.last: deque[float] = deque(maxlen=self.STEPS)  # seconds
+        self.usual: float | None = None
+
+    def start(self) -> None:
+        """An epoch begins; what came before, such as a test, is part of no step."""
+        self.since = self.clock()
+
+    def step(self) -> None:
+        now = self.clock()
+        self.last.append(now - self.since)
+        self.since = now
+        if len(self.last) < self.STEPS:
+            return
+        seconds = statistics.median(self.last)  # the very first step is often a slow one
+        self.usual = self.usual or seconds
+        if seconds >= self.SLOW * self.usual:
+            self.warn(
+                f"A step now takes {seconds:.2g} s, the first ones took {self.usual:.2g} s: other programs seem to "
+                "use this machine. Stop them; or stop this run and start it again with OMP_WAIT_POLICY=PASSIVE and "
+                "fewer threads (OMP_NUM_THREADS): it goes on from the last epoch."
+            )
+            self.usual = float("inf")  # once is enough
 
 
 class _Meter:

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gholm_kit.drawn.scene import FIRST_PART
 from gholm_lib.datasets.lists import DataError
 
 FOLDER = "ground_truth"
@@ -73,25 +72,6 @@ class MiniTruth:
         if image is None:
             raise DataError(f"no part map {path}, or a broken one; draw the set again: gholm data get mini")
         return image
-
-    def part_mask(self, image_id: str, part: str) -> np.ndarray:
-        """(H, W) bool: where a part is visible."""
-        return self.part_map(image_id) == FIRST_PART + self.parts.index(part)
-
-    def blanked(self, image: np.ndarray, image_id: str) -> np.ndarray:
-        """The picture (H, W, 3) with every deciding part's disc painted grey, and the blur around it."""
-        out = np.ascontiguousarray(image).copy()
-        for x, y, r in self.regions(image_id).values():
-            cv2.circle(out, (round(x), round(y)), int(np.ceil(r)) + 3, (128, 128, 128), -1)
-        return out
-
-    def background_only(self, image: np.ndarray, image_id: str) -> np.ndarray:
-        """The picture (H, W, 3) with the object's box, grown by 4 pixels, painted grey."""
-        rows, columns = np.nonzero(self.part_map(image_id))
-        out = image.copy()
-        y0, x0 = max(rows.min() - 4, 0), max(columns.min() - 4, 0)
-        out[y0 : rows.max() + 5, x0 : columns.max() + 5] = 128
-        return out
 
 
 def load_truth(root: str | Path) -> MiniTruth:

@@ -1,4 +1,8 @@
-"""How long the runs of a plan take, and how much disk and memory: worked out from finished runs."""
+"""How long the runs of a plan take, and how much disk and memory they need.
+
+The time of a run is its work in forward passes of one image (:func:`passes`), times the measured seconds of one such
+pass. The seconds come from finished runs of the same kind on the same device. Without one, there is no estimate yet.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.jobs import Job
@@ -20,8 +23,7 @@ from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import project_root, records_folder
 from gholm_lib.records import Record
 
-# Operations a second that a GPU sustains, in a plan's rule of three; data sheets promise several times as many.
-ASSUMED_RATES = (5e12, 15e12, 50e12)
+NO_ESTIMATE = "no estimate yet"
 
 
 def passes(config: Config, train_images: int, test_images: int) -> float:
@@ -34,20 +36,12 @@ def passes(config: Config, train_images: int, test_images: int) -> float:
     return 3.0 * trained * branches + tests * test_images * (1 + config.crop)
 
 
-@lru_cache
-def _flops(backbone: str, options: tuple[str, ...], size: int) -> float:
-    """Floating point operations of one image's forward pass, counted without computing it."""
-    config = Config(
-        backbone=backbone, backbone_options=options, weights="none", crop=False, sup=False, drop=False
-    )
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        GHOLMNet.from_config(config, 100)(torch.empty(1, 3, size, size))
-    return float(counter.get_total_flops())
-
-
-def flops(config: Config) -> float:
-    """Floating point operations of one image's forward pass."""
-    return _flops(config.backbone, config.backbone_options, config.image_size)
+def kind(config: Config) -> str:
+    """What the time and memory of a pass depend on, in words."""
+    network = ", ".join((config.backbone, *config.backbone_options))
+    words = f"{network} at {config.image_size} pixels, batch {config.batch_size}, {config.branches}"
+    words += "" if config.precision == "no" else f", {config.precision}"
+    return words + ", checkpointing" * config.checkpointing
 
 
 @lru_cache
@@ -62,19 +56,15 @@ def _images(dataset: str, root: Path | None) -> tuple[int, int] | None:
 
 @dataclass
 class Estimate:
-    """Seconds of a run, from finished ones: the same network and size on the same device where there are any.
+    """Seconds of a run, from the finished runs of its kind on one device.
 
-    Seconds for each floating point operation are taken from finished runs and multiplied by the operations of a run
-    to be made. ``fresh`` are those of this session, which know how busy the machine is now, and come first.
+    Runs of this session come first: they show how busy the machine is now.
     """
 
     device: str
     data_root: Path | None
-    known: list[tuple[Config, str, float]] = field(
-        default_factory=list
-    )  # settings, device, seconds an operation
-    fresh: list[tuple[Config, str, float]] = field(default_factory=list)
-    memory: dict[str, int] = field(default_factory=dict)
+    # By kind; first those of this session, then all others.
+    finished: ChainMap[str, list[Record]] = field(default_factory=lambda: ChainMap({}, {}))
 
     @classmethod
     def of(cls, archive: Archive, options: RunOptions) -> Estimate:
@@ -82,88 +72,44 @@ class Estimate:
         gpu = torch.cuda.is_available() and options.device != "cpu"
         estimate = cls(torch.cuda.get_device_name() if gpu else "cpu", options.data_root)
         everything = [archive.records] + [Archive.read(f).records for f in (records_folder(), options.runs)]
-        for job, record in dict(ChainMap(*everything)).items():
-            if job.tested_mu is None:
-                estimate.known.append(estimate._rate(record))
-                estimate._remember(record)
+        for job, record in ChainMap(*everything).items():
+            estimate.learn(job, record, session=False)
         return estimate
 
-    def learn(self, job: Job, record: Record) -> None:
-        """Take in a run of this session."""
-        if job.tested_mu is None:
-            self.fresh.append(self._rate(record))
-            self._remember(record)
-
-    def _rate(self, record: Record) -> tuple[Config, str, float]:
-        config = record.settings
-        work = passes(config, record.data["train"], record.data["test"]) * flops(config)
-        return config, record.environment["device"], record.cost["seconds"] / work
-
-    def _remember(self, record: Record) -> None:
-        key = _kind(record.settings)
-        self.memory[key] = max(self.memory.get(key, 0), record.cost["peak_memory_bytes"])
+    def learn(self, job: Job, record: Record, session: bool = True) -> None:
+        """Take in a finished run. Tests with another mu do not count: their cost is that of the training."""
+        if job.tested_mu is None and record.environment["device"] == self.device:
+            runs = self.finished.maps[0 if session else 1]
+            runs.setdefault(kind(job.config), []).append(record)
 
     def seconds(self, job: Job) -> float | None:
-        """Seconds of one job; None when nothing is known."""
-        work, rate = self.operations(job), self._rate_for(job.config)
-        return None if work is None or rate is None else work * rate
-
-    def operations(self, job: Job) -> float | None:
-        """Floating point operations of one job; None where nobody says how many images there are."""
+        """Seconds of one job; None without a finished run of its kind, or without a number of images."""
         images = _images(job.config.dataset, self.data_root)
-        if images is None:
+        runs = self.finished.get(kind(job.config))
+        if images is None or runs is None:
             return None
         work = passes(job.config, *images) if job.tested_mu is None else 2.0 * images[1]
-        return work * flops(job.config)
-
-    def _rate_for(self, config: Config) -> float | None:
-        for pool in self._pools(config):
-            if pool:
-                return statistics.median(rate for *_, rate in pool[-20:])
-        return None
-
-    def _pools(self, config: Config) -> list[list]:
-        def alike(runs: list) -> list:
-            return [
-                r for r in runs if r[0].backbone == config.backbone and r[0].image_size == config.image_size
-            ]
-
-        here = [r for r in self.known if r[1] == self.device]
-        return [alike(self.fresh), alike(here), self.fresh, here]
+        return work * statistics.median(map(_seconds_a_pass, runs[-20:]))
 
     def left(self, jobs: Sequence[Job]) -> str:
         """How much is left, in words."""
         if not jobs:
             return "nothing left"
         seconds = [self.seconds(j) for j in jobs]
-        if None in seconds:
-            return f"{len(jobs)} left, for how long no finished run tells yet"
-        return f"{len(jobs)} left, about {duration(sum(seconds))}"
+        return f"{len(jobs)} left, {NO_ESTIMATE if None in seconds else f'about {duration(sum(seconds))}'}"
 
     def basis(self, config: Config) -> str:
-        """What the estimate for runs such as ``config`` rests on."""
-        names = (
-            "finished runs of this session",
-            f"finished runs of this network at this size {self._where()}",
-            "finished runs of another network in this session, by counted operations: rough",
-            f"finished runs of another network {self._where()}, by counted operations: rough",
-        )
-        for pool, name in zip(self._pools(config), names, strict=True):
-            if pool:
-                return f"{len(pool[-20:])} {name}"
-        trial = f"gholm train --preset paper --dataset {config.dataset} --max-steps 20"
-        return f"nothing: no run is finished on this device ({self.device}); a trial tells, for example `{trial}`"
-
-    def _where(self) -> str:
-        return (
-            "on a CPU, perhaps another than this"
-            if self.device == "cpu"
-            else f"on this device ({self.device})"
-        )
+        """Memory of runs such as ``config``, and what the estimate of their time rests on."""
+        runs = self.finished.get(kind(config))
+        if runs is None:
+            return f"{NO_ESTIMATE}, as no such run has finished on this device ({self.device})"
+        device = "a CPU, perhaps not this one" if self.device == "cpu" else f"this device ({self.device})"
+        peak = max(r.cost["peak_memory_bytes"] for r in runs) / 2**30
+        return f"finished runs on {device}: {len(runs)}, memory at most {peak:.1f} GiB"
 
 
-def _kind(config: Config) -> str:
-    return f"{config.backbone} at {config.image_size} pixels, batch {config.batch_size}, {config.branches}"
+def _seconds_a_pass(record: Record) -> float:
+    return record.cost["seconds"] / passes(record.settings, record.data["train"], record.data["test"])
 
 
 def duration(seconds: float) -> str:
@@ -172,11 +118,6 @@ def duration(seconds: float) -> str:
         if seconds < limit * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} days"
-
-
-def _on_a_gpu(operations: float) -> str:
-    took = ", ".join(f"{rate / 1e12:.0f} T/s {duration(operations / rate)}" for rate in ASSUMED_RATES)
-    return f"on a GPU that sustains (assumed, not measured) {took}"
 
 
 @lru_cache
@@ -210,20 +151,10 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
         seconds = estimate.seconds(job)
         lines.append(f"  {'?' if seconds is None else duration(seconds):>8}  {job.name}")
     trained = {j.config.run_id: j.config for j in todo}
-    for kind in sorted({_kind(c) for c in trained.values()}):
-        peak = estimate.memory.get(kind)
-        held = (
-            f"{peak / 2**30:.1f} GiB at most in a process that made such a run"
-            if peak
-            else "not measured yet"
-        )
-        lines.append(f"memory, {kind}: {held}")
-    for dataset in sorted({c.dataset for c in trained.values()}):
-        config = next(c for c in trained.values() if c.dataset == dataset)
-        lines.append(f"hours, {dataset}: rest on {estimate.basis(config)}")
-    operations = [estimate.operations(j) for j in todo]
-    if todo and None not in operations:
-        lines.append(f"operations: {sum(operations):.2g}; {_on_a_gpu(sum(operations))}")
+    kinds = {kind(c): c for c in trained.values()}
+    lines += [f"{words}: {estimate.basis(kinds[words])}" for words in sorted(kinds)]
+    if any(estimate.seconds(j) is None for j in todo):
+        lines.append("to get an estimate, try each kind: `gholm train` with its settings and --max-steps 20")
     kept = sum(disk_bytes(c)[0] for c in trained.values())
     working = max((disk_bytes(c)[1] for c in trained.values()), default=0)
     lines.append(

@@ -1,4 +1,4 @@
-"""What ``gholm bench`` runs, prints and keeps: sets of settings, one CSV for each in ``benchmarks/results/``."""
+"""What ``gholm bench`` runs, prints and keeps: sets of settings, a CSV for each in ``benchmarks/results``."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ SUITES = {
 HEATMAP_GOAL = 0.02  # of a forward pass
 STEP_GOAL = {"cpu": 1.10, "cuda": 1.05}  # of the floor
 EVALUATION_GOAL = 1.05
-LOADER_GOAL = 1.2  # images a second, of those that training takes
+LOADER_GOAL = 1.2  # images per second, relative to what training takes
 SUMMARY = "README.md"  # in the folder of results
 SUMMARY_NOTES = [
-    "Written by `gholm bench` from the CSV files beside this page, which name machine and versions.",
+    "Written by `gholm bench` from the CSV files in this folder, which name the machine and the versions.",
     "How to read it: [benchmarks](../README.md). What is not here was not measured.",
-    "Peer / kit: how many times as long the way of other projects takes.",
+    "Peer / kit: how many times as long the approach of other projects takes.",
 ]
 
 
@@ -60,7 +60,7 @@ def settings(
     batch: int | None = None,
     precision: str | None = None,
 ) -> Iterator[Config]:
-    """The settings of a suite; what is given here replaces the suite's own (and equal settings come once)."""
+    """The settings of a suite, each once; an argument replaces the suite's own value."""
     if suite not in SUITES:
         raise ValueError(f"suite must be one of {', '.join(SUITES)}, got {suite!r}")
     seen = []
@@ -91,7 +91,7 @@ def results_folder() -> Path:
 
 
 def save(measured: Measurement, folder: Path) -> Path:
-    """One CSV: stages and ways below each other, machine and versions in each row."""
+    """Write one CSV: the stages, then the ways; each row names the machine and the versions."""
     ways = measured.ways.assign(stage="whole, " + measured.ways["way"]).drop(columns="way")
     stages = measured.stages[~measured.stages["stage"].isin(["whole", "floor"])]
     table = pd.concat([stages, ways], ignore_index=True).sort_values("pass", ascending=False, kind="stable")
@@ -105,7 +105,7 @@ def save(measured: Measurement, folder: Path) -> Path:
 
 
 def kept_results(folder: Path | None = None) -> dict[str, pd.DataFrame]:
-    """What :func:`save` kept, by setting in words; ``folder`` None: benchmarks/results."""
+    """The tables that :func:`save` wrote, by setting in words; ``folder`` None: benchmarks/results."""
     found = {}
     for path in sorted((folder or results_folder()).glob("*.csv")):
         table = pd.read_csv(path)
@@ -122,7 +122,7 @@ def kept_results(folder: Path | None = None) -> dict[str, pd.DataFrame]:
 
 
 def summary(folder: Path) -> str:
-    """All kept results on one page, Markdown: the ratios that the goals are about, peers and memory."""
+    """All kept results as one Markdown page: the ratios of the goals, peers, memory."""
     rows = [{"setting": words, **_ratios(table)} for words, table in kept_results(folder).items()]
     return Table("summary", "What the method costs", rows, SUMMARY_NOTES).markdown()
 
@@ -145,7 +145,7 @@ def _marked(value: float, goal: float) -> str:
 
 
 def report(measured: Measurement) -> str:
-    """For people: the tables, and the ratios beside the goals."""
+    """The tables and the goals, for people to read."""
     a = measured.about
     lines = [
         f"{a['model']}, {a['batch']} images of {a['size']} x {a['size']}, {a['classes']} classes, precision "
@@ -163,7 +163,7 @@ def report(measured: Measurement) -> str:
 
 
 def verdicts(measured: Measurement) -> list[str]:
-    """Each goal with what was measured."""
+    """A line for each goal: the measured value, and whether it meets the goal."""
     time = measured.stages.set_index(["pass", "stage"])["milliseconds"]
     ratio = measured.ways.set_index(["pass", "way"])["ratio to floor"]
     return [
@@ -173,7 +173,7 @@ def verdicts(measured: Measurement) -> list[str]:
 
 
 def _goals(time: pd.Series, ratio: pd.Series, device: str, ours: str) -> list[tuple[str, float, float]]:
-    """Name, measured value and goal; ``ours`` is what the kit's own whole pass is called in ``ratio``."""
+    """Name, measured value and goal; ``ours`` is the name of the kit's own whole pass in ``ratio``."""
     step_goal = STEP_GOAL["cpu" if device == "cpu" else "cuda"]
     return [
         ("heatmap / forward", time[EVALUATION, "heatmap"] / time[EVALUATION, "raw forward"], HEATMAP_GOAL),
@@ -199,7 +199,10 @@ def _percent(value: float) -> str:
 
 
 def trace(config: Config, num_classes: int, device: str, rows: int = 25) -> str:
-    """The costliest operators of one training step, by PyTorch's profiler, and how often the host waited."""
+    """The most expensive operators and stages of one training step, by PyTorch's profiler.
+
+    On a GPU also how often the host waited for it.
+    """
     case = Case(config, num_classes, device)
     case.step()
     on_gpu = case.device.type == "cuda"
@@ -235,27 +238,27 @@ def bench(
     data_root: Path | None = None,
     out: Path | None = None,
 ) -> None:
-    """A training step and an evaluation by stages, against the plain network (the floor) and the way of peers.
+    """Time a training step and an evaluation by stages, beside the plain network (the floor) and peers.
 
-    Without --suite, --scale, --loader or --machine: one setting, the mini one unless said otherwise. Time it on a
-    machine that does nothing else.
+    Without --suite, --scale, --loader or --machine: one setting, by default the mini one. Use a machine that does
+    nothing else.
 
     Args:
-        suite: A set of settings; model, size, batch and precision, where given, replace the set's own.
+        suite: A set of settings; model, size, batch and precision replace the set's own values.
         scale: How the cost grows with resolution, classes, images and processes; makes figures/scale.png.
-        loader: Images a second that the loader gives, beside what a step takes.
+        loader: Images per second from the loader, beside what a training step takes.
         machine: How soon the command line answers, and a training step beside other programs.
-        device: Where; auto takes a GPU when there is one.
+        device: auto takes a GPU if there is one.
         model: Any timm model.
         size: Side of the images in pixels.
-        batch: Images a step.
+        batch: Images per step.
         precision: no is float32.
         classes: Number of classes.
-        repeats: Interleaved repeats, of which the median counts.
-        peer: Measure also the way of peers.
-        dataset: Of --loader.
-        workers: Of --loader: processes that read images.
-        data_root: Of --loader: folder of the data sets (default: $GHOLM_DATA, else data/).
+        repeats: Interleaved repeats; the median counts.
+        peer: Also measure the peers' approach.
+        dataset: For --loader.
+        workers: For --loader: processes that read images.
+        data_root: For --loader: folder of the data sets (default: $GHOLM_DATA, else data/).
         out: Folder for the CSV files (default: benchmarks/results of the project).
     """
     folder, place = out or results_folder(), chosen_device(device)
@@ -323,7 +326,7 @@ def _machine(folder: Path) -> None:
 def _loader_setting(
     dataset: str, model: str | None, size: int | None, batch: int | None, precision: str | None
 ) -> Config:
-    """The mini recipe, with what is given instead; images are read somewhat larger than they are used, as ever."""
+    """The mini recipe with the given values; as in training, images are read somewhat larger than they are used."""
     given = {"backbone": model, "image_size": size, "batch_size": batch, "precision": precision}
     given |= {"weights": model and "none", "resize": size and round(size * 510 / 448)}
     return load_config("mini", dataset=dataset, **{k: v for k, v in given.items() if v})

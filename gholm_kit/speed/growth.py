@@ -1,7 +1,7 @@
-"""How the cost grows: with resolution, classes, images a step, and processes.
+"""How the cost grows with resolution, classes, images per step and processes.
 
 Operations are *computed* (PyTorch's counter on tensors without memory; it counts convolutions and matrix products, a
-multiply-add as two). Times are *measured* here, on whatever this machine is. Each row says which.
+multiply-add as two). Times are *measured* on the machine at hand. Each row says which it is.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def operations(model: str, size: int, num_classes: int) -> dict[str, float]:
         net = create_backbone(model, num_classes, "none")
         image = torch.empty(1, 3, size, size)
     forward = _count(lambda: net(image))
-    # Raw, Crop and Drop, each forward and, as usually reckoned, twice that backward. (PyTorch's own count of the
-    # backward pass takes a depthwise convolution for a full one.)
+    # Raw, Crop and Drop: each one forward pass, and backward counted as two, as is usual. (PyTorch's own count of a
+    # backward pass treats a depthwise convolution as a full one.)
     step = 3 * (1 + 2) * forward
     features = net.requires_grad_(False).forward_features(image).requires_grad_()
 
-    def heatmap() -> None:  # eq. 1-2 as in gradcam, which the counter itself cannot follow
+    def heatmap() -> None:  # eq. (1)-(2) as in gradcam, which the counter cannot follow itself
         net.forward_head(features).sum().backward()
         torch.einsum("bc,bchw->bhw", features.grad.mean((2, 3)), features.detach())
 
@@ -76,14 +76,14 @@ def _count(task: Callable[[], object]) -> float:
 
 
 def resolution(model: str, sizes: Sequence[int] = (112, 224, 336, 448, 560)) -> pd.DataFrame:
-    """Operations an image against its side in pixels."""
+    """Operations per image, by its side in pixels."""
     found = [(s, operations(model, s, 200)) for s in sizes]
     rows = [("resolution", s, f"{model}: {k}", v, "operations") for s, o in found for k, v in o.items()]
     return _table(rows, COMPUTED)
 
 
 def classes(model: str, counts: Sequence[int] = (10, 100, 1000, 10000), size: int = 448) -> pd.DataFrame:
-    """Operations an image against the number of classes K: only the head and the heatmap see K."""
+    """Operations per image, by number of classes K; only the head and the heatmap depend on K."""
     found = [(k, operations(model, size, k)) for k in counts]
     rows = [("classes", k, f"{model}: {n}", v, "operations") for k, o in found for n, v in o.items()]
     return _table(rows, COMPUTED)
@@ -95,13 +95,13 @@ def classes(model: str, counts: Sequence[int] = (10, 100, 1000, 10000), size: in
 def measured_resolution(
     model: str, sizes: Sequence[int] = (64, 112, 160, 224), batch: int = 8, repeats: int = 5
 ):
-    """Milliseconds an image of a training step and of its floor, against the side in pixels."""
+    """Milliseconds per image of a training step and of its floor, by the image's side in pixels."""
     cases = {s: _case(model, s, batch) for s in sizes}
     return _steps("resolution", cases, repeats)
 
 
 def measured_batch(model: str, size: int, batches: Sequence[int] = (4, 8, 16, 32), repeats: int = 5):
-    """Milliseconds an image of a training step and of its floor, against the images a step."""
+    """Milliseconds per image of a training step and of its floor, by images per step."""
     cases = {b: _case(model, size, b) for b in batches}
     return _steps("images a step", cases, repeats)
 
@@ -123,7 +123,7 @@ def _steps(axis: str, cases: dict[int, timing.Case], repeats: int) -> pd.DataFra
 def contrast(
     batches: Sequence[int] = (16, 64, 256, 1024), width: int = 200, repeats: int = 5
 ) -> pd.DataFrame:
-    """Milliseconds of eq. (11), forward and backward, against the global batch: it compares all with all."""
+    """Milliseconds per image of eq. (11), forward and backward, by global batch: it compares all pairs."""
     rows, generator = [], torch.Generator().manual_seed(0)
     tasks = {}
     for b in batches:
@@ -138,7 +138,7 @@ def contrast(
 def several_processes(
     model: str, size: int, batch: int = 16, counts=(1, 2), repeats: int = 5
 ) -> pd.DataFrame:
-    """Images a second of a training step against the processes, each with one thread; the global batch is one."""
+    """Images per second of a training step, by number of processes with one thread each, sharing one batch."""
     rows = []
     for count in counts:
         order = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
@@ -147,13 +147,13 @@ def several_processes(
         done = subprocess.run([sys.executable, *order], env=environment, capture_output=True, text=True)
         found = [line for line in done.stdout.splitlines() if line.startswith("{")]
         if not found:
-            raise RuntimeError(f"{count} processes gave no timing: {done.stderr[-2000:]}")
+            raise RuntimeError(f"no timing came from {count} processes; they said: {done.stderr[-2000:]}")
         rows.append(("processes", count, "training step", json.loads(found[0])["images"], "images a second"))
     return _table(rows, MEASURED)
 
 
 def _one_process(model: str, size: int, batch: int, repeats: int) -> None:
-    """What each process of :func:`several_processes` does; the first prints the rate."""
+    """The work of each process of :func:`several_processes`; the first process prints the rate."""
     dist.init_process_group("gloo")
     count = dist.get_world_size()
     case = _case(model, size, batch // count)

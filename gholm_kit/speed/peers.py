@@ -1,9 +1,9 @@
-"""The same steps as public projects take them, to measure against; written from their description, not their code.
+"""The same steps as in public projects, for comparison; written from their descriptions, not from their code.
 
-A heatmap comes from a second backward pass through the whole network, its gradients caught by a hook
-(pytorch-grad-cam), and is enlarged image by image; crops are cut and enlarged in a loop over images, and Crop and
-Drop go through the network one after the other (WS-DAN, MMAL); all in float32 and PyTorch's default memory format.
-Generous to them in one point: the map takes the forward pass that is there already; pytorch-grad-cam makes another.
+A heatmap comes from a second backward pass through the whole network, with a hook that catches the gradients
+(pytorch-grad-cam), and is enlarged image by image. Crops are cut and enlarged in a loop over images, and Crop and
+Drop go through the network one after the other (WS-DAN, MMAL). All is in float32 and PyTorch's default memory
+format. One point favours the peers: the map reuses the forward pass, whereas pytorch-grad-cam makes another.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def evaluate(backbone: nn.Module, images: Tensor, config: Config) -> tuple[Tenso
 
 
 def hooked_heat(backbone: nn.Module, images: Tensor, keep_graph: bool = False) -> tuple[Tensor, np.ndarray]:
-    """Logits (B, K), and heat (B, H, W) of the predicted class by a backward pass through the whole network."""
+    """Logits (B, K), and heat (B, H, W) of the predicted class from a backward pass through the whole network."""
     caught: dict[str, Tensor] = {}
     features = backbone.forward_features(images)
     hook = features.register_hook(lambda gradient: caught.update(gradient=gradient))
     logits = backbone.forward_head(features)
-    logits.amax(1).sum().backward(retain_graph=keep_graph)  # fills every .grad on its way
+    logits.amax(1).sum().backward(retain_graph=keep_graph)  # fills every .grad on the way
     hook.remove()
     weights = caught["gradient"].mean((2, 3), keepdim=True)
     cams = (weights * features).sum(1).relu().detach().cpu().numpy()

@@ -2,7 +2,7 @@
 
 ``gholm bench`` prints the tables. The *floor* of a training step is what its three branches cost on the plain timm
 backbone: B raw images, then Crop and Drop as 2B images, forward, backward and the optimiser's step. The floor of an
-evaluation is two forward passes. All that the method adds to that is overhead.
+evaluation is two forward passes. Everything that the method adds is overhead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import statistics
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate
@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gholm_kit.speed import peers
-from gholm_lib import masking, model
+from gholm_lib import model
 from gholm_lib.config import Config
 from gholm_lib.datasets import Sample
 from gholm_lib.environment import describe_environment
@@ -53,10 +53,10 @@ OURS, FLOOR, PEER = "this kit", "floor", "peer"
 
 
 def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each task, the tasks taking turns so that a slow moment hits all alike.
+    """Median seconds of each task. The tasks take turns, so that a slow moment hits all alike.
 
-    Each is run once before, unmeasured. The order is drawn anew for each round: a task that always followed the same
-    other one would always meet the caches and the memory that that one leaves.
+    Each task first runs once without being timed. Each round has a new random order: otherwise a task would always
+    find the caches and the memory that the same other task leaves.
     """
     order, shuffle = list(tasks), random.Random(0).shuffle
     times: dict[str, list[float]] = {name: [] for name in tasks}
@@ -72,7 +72,7 @@ def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[st
 
 
 def _now() -> float:
-    """Seconds; a GPU has then done all that it was told to do."""
+    """Seconds, read when a GPU has finished its work."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -83,8 +83,8 @@ def stages(
 ) -> pd.DataFrame:
     """A row for each stage of a training step and of an evaluation, in the order in which they run.
 
-    config   backbone, image_size, batch_size, branches, precision; a default Config when None. Its weights are used
-             where they are packaged, else random ones: time does not depend on them. Images are noise.
+    config   backbone, image_size, batch_size, branches, precision; a default Config when None. Weights are the
+             packaged ones if there are any, else random: time does not depend on them. Images are noise.
     returns  columns "pass" ("training step" or "evaluation"), "stage", "milliseconds", "share of step" (of the whole
              pass; the stages sum to 1) and "ratio to floor" (milliseconds over those of the whole floor). After the
              stages of each pass come the rows "whole" and "floor".
@@ -112,11 +112,11 @@ def measure(
 
     "peak MiB" is on top of weights and optimiser.
 
-    with_peer  also the way of :mod:`gholm_kit.speed.peers`; where its memory does not suffice, its row is empty
+    with_peer  also the approach of :mod:`gholm_kit.speed.peers`; its row is empty if a GPU's memory does not suffice
     """
     config = config or Config()
     case = Case(config, num_classes, device)
-    watch = {TRAINING: _Watch(case, case.net), EVALUATION: _Watch(case, case.tested)}
+    watch = {TRAINING: _Watch(), EVALUATION: _Watch()}
     tasks: dict[tuple[str, str], Callable[[], object]] = {
         (TRAINING, OURS): case.step,
         (TRAINING, FLOOR): case.floor_step,
@@ -130,7 +130,7 @@ def measure(
         (EVALUATION, "stages"): lambda: watch[EVALUATION].run(case.evaluate),
     }
     seconds = {}
-    # Apart: an evaluation would pay for the memory that a training step leaves.
+    # Separately: an evaluation would pay for the memory that a training step leaves.
     for which in (TRAINING, EVALUATION):
         seconds |= interleaved({n: t for n, t in (tasks | watched).items() if n[0] == which}, repeats)
     peaks = {}
@@ -183,12 +183,12 @@ class Case:
         torch.manual_seed(config.seed)
         weights = "packaged" if config.backbone == Config.backbone else "none"
         self.net = self._placed(GHOLMNet.from_config(config.replace(weights=weights), num_classes))
-        self.tested = copy.deepcopy(self.net).eval()  # another, as changing the mode takes time too
+        self.tested = copy.deepcopy(self.net).eval()  # a copy, as switching the mode takes time too
         self.optimiser = self._sgd(self.net)
         size = (config.batch_size, 3, config.image_size, config.image_size)
         self.images = torch.randn(size, device=self.device)
         self.labels = torch.randint(num_classes, size[:1], device=self.device)
-        # As in the network: what comes from Crop and Drop, in one batch.
+        # As in the network: Crop and Drop together in one batch.
         self.extra = self.images.repeat(config.crop + config.drop, 1, 1, 1)
         self.extra_labels = self.labels.repeat(config.crop + config.drop)
 
@@ -209,17 +209,17 @@ class Case:
         with self._autocast():
             value = loss()
         optimiser.zero_grad(set_to_none=True)
-        self.clock("backward", value.backward)()
-        self.clock("optimiser", optimiser.step)()
-
-    clock = staticmethod(lambda stage, function: function)  # a _Watch puts its own here
+        with model.record_function("backward"):  # the model's name, which a _Watch replaces
+            value.backward()
+        with model.record_function("optimiser"):
+            optimiser.step()
 
     def step(self) -> None:
         """A training step of the network, as in :mod:`gholm_lib.training`."""
         self.learn(lambda: self.net(self.images, self.labels).losses["total"], self.optimiser)
 
     def floor_step(self) -> None:
-        """As many images through the plain backbone."""
+        """The plain backbone on as many images."""
         backbone = self.net.backbone
 
         def loss() -> Tensor:
@@ -252,7 +252,7 @@ class Case:
             peers.evaluate(self.peer_tested, self.images, self.config)
 
     def forget(self) -> None:
-        """Drop the gradients of earlier tasks, so that memory is compared from one start."""
+        """Drop the gradients of earlier tasks, so that all tasks start with the same memory in use."""
         for name in {"net", "peer", "peer_tested"} & vars(self).keys():
             getattr(self, name).zero_grad(set_to_none=True)
 
@@ -283,75 +283,37 @@ def _full_float32() -> Iterator[None]:
 
 
 class _Watch:
-    """Clocks on the parts of a running network: seconds a stage, one dict for each run.
+    """Seconds that a task spends in each stage, one dict for each run.
 
-    Outside a run the network is as it was; inside, a GPU is made to finish at each boundary.
+    During a run, a span of its own takes the place of ``record_function`` in :mod:`gholm_lib.model`. At both ends of
+    such a span, a GPU must finish its work. What is in no span is "rest".
     """
 
-    def __init__(self, case: Case, net: GHOLMNet) -> None:
-        self.case, self.net, self.runs = case, net, []
+    def __init__(self) -> None:
+        self.runs: list[dict[str, float]] = []
 
     def run(self, task: Callable[[], object]) -> None:
-        self.seconds, self.stack = defaultdict(float), ["rest"]
-        with self._clocks():
-            self.since = _now()
+        self.seconds = defaultdict(float)
+        with mock.patch.object(model, "record_function", self._span):
+            start = _now()
             task()
-            self._charge()
-        self.runs.append(dict(self.seconds))
+            whole = _now() - start
+        self.runs.append(self.seconds | {"rest": whole - sum(self.seconds.values())})
+
+    @contextmanager
+    def _span(self, stage: str) -> Iterator[None]:
+        start = _now()
+        yield
+        self.seconds[stage] += _now() - start
 
     def medians(self) -> dict[str, float]:
         """Without the first run, which warms up."""
         runs = self.runs[1:]
         return {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
 
-    def _charge(self) -> None:
-        now = _now()
-        self.seconds[self.stack[-1]] += now - self.since
-        self.since = now
-
-    def clock(self, stage: str, function: Callable) -> Callable:
-        """``function``, its time charged to ``stage``: what it calls in turn counts as part of it, unless it is the
-        whole of the attention, from which the parts are taken out."""
-
-        def timed(*args, **kwargs):
-            if self.stack[-1] not in ("rest", "threshold and boxes"):
-                return function(*args, **kwargs)
-            self._charge()
-            self.stack.append(self._forward() if stage == "forward" else stage)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._charge()
-                self.stack.pop()
-
-        return timed
-
-    def _forward(self) -> str:
-        return "second forward" if "heatmap" in self.seconds else "raw forward"
-
-    @contextmanager
-    def _clocks(self) -> Iterator[None]:
-        net = self.net
-        places = [
-            (net.backbone, "forward_features", "forward"),
-            (net, "head", "forward"),
-            (net, "_cam", "heatmap"),
-            (model, "upsample", "heatmap"),
-            (net, "_attend", "threshold and boxes"),
-            (masking, "crop", "crop"),
-            (net, "_erase", "erase"),
-            (net, "_losses", "losses"),
-            (self.case, "clock", None),
-        ]
-        with ExitStack() as patches:
-            for owner, name, stage in places:
-                new = self.clock if stage is None else self.clock(stage, getattr(owner, name))
-                patches.enter_context(mock.patch.object(owner, name, new))
-            yield
-
 
 def peak_bytes(task: Callable[[], object], device: str) -> int:
-    """Most bytes in use at any moment of ``task``, over what is held before it."""
+    """Peak memory of ``task`` in bytes, on top of what was in use before it."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
@@ -359,7 +321,7 @@ def peak_bytes(task: Callable[[], object], device: str) -> int:
         task()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler looks for a GPU, and complains without one
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler complains where there is no GPU
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as seen:
@@ -370,7 +332,7 @@ def peak_bytes(task: Callable[[], object], device: str) -> int:
 
 
 def about(config: Config, num_classes: int, device: str) -> dict[str, object]:
-    """Setting, machine and versions: what a row of a result must say."""
+    """Setting, machine and versions, for each row of a result."""
     environment = describe_environment(torch.device(device), 1)
     keep = ("device", "threads", "torch", "timm", "python", "platform", "commit")
     return {
@@ -398,7 +360,7 @@ def processor() -> str:
 def loader_rates(
     config: Config, samples: Sequence[Sample], device: str = "cpu", workers: int = 2, repeats: int = 3
 ) -> pd.DataFrame:
-    """Whether images come as fast as a training step takes them.
+    """Images per second from the loader, beside what a training step takes.
 
     samples  training images, at least a batch
     returns  columns "way" (kept in memory, from files, from files by workers, training step) and "images a second"

@@ -10,17 +10,15 @@ import gzip
 import json
 import lzma
 import os
-import posixpath
+import platform
 import re
 import shutil
-import stat
 import tarfile
 import time
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import pooch
 import requests
@@ -106,6 +104,7 @@ def _refuse_leftovers(info: DatasetInfo, folder: Path, problems: list[str]) -> N
 
 
 def _download_and_unpack(info: DatasetInfo, root: Path, progress: bool) -> None:
+    _require_tar_filter()
     downloads = root / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     _require_space(info, root, downloads)
@@ -141,6 +140,14 @@ def _staging(root: Path, folder: str) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _require_tar_filter() -> None:
+    if not hasattr(tarfile, "data_filter"):
+        raise DataError(
+            f"Python {platform.python_version()} cannot unpack archives safely; use Python 3.12 or newer (or "
+            "3.10.12, 3.11.4 and later bug-fix releases) and run the command again."
+        )
 
 
 def _require_space(info: DatasetInfo, root: Path, downloads: Path) -> None:
@@ -359,83 +366,21 @@ def _version_tag(response: requests.Response) -> str | None:
 
 
 def unpack(file: Path, folder: Path, progress: bool = True) -> None:
-    """Unpack a .zip or (compressed) .tar into `folder`, which nothing may leave.
+    """Unpack a (compressed) .tar into `folder`; tarfile's filter "data" lets no member leave it.
 
-    Absolute names, `..`, links that point out, devices and pipes raise a `DataError` naming the
-    member; so does a damaged archive. What was unpacked before that stays: use a scratch folder.
+    A member that tries to (`..`, a link that points out) raises a `DataError`, and so do a device, a pipe
+    and a damaged archive. What was unpacked before that stays: use a scratch folder.
     """
-    unpacker = _unpack_zip if file.suffix.lower() == ".zip" else _unpack_tar
     try:
-        unpacker(file, folder, progress)
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        gzip.BadGzipFile,
-        lzma.LZMAError,
-        zlib.error,
-        EOFError,
-        RuntimeError,  # zipfile's word for an encrypted member
-    ) as error:
+        with tarfile.open(file) as tar:
+            for member in tqdm(tar, desc=f"unpack {file.name}", unit="files", disable=not progress):
+                tar.extract(member, folder, filter="data")
+    except tarfile.FilterError as error:
+        raise DataError(
+            f"{file} was not unpacked: {error}. This is not the archive that its owner publishes; delete it."
+        ) from error
+    except (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise DataError(
             f"{file} cannot be unpacked: {error}. It is damaged or not what its name says: "
             "delete it and run the command again."
         ) from error
-
-
-def _unpack_tar(file: Path, folder: Path, progress: bool) -> None:
-    links: set[PurePosixPath] = set()
-    with tarfile.open(file) as tar:
-        for member in tqdm(tar, desc=f"unpack {file.name}", unit="files", disable=not progress):
-            _check_tar_member(file, member, links)
-            _extract(tar, member, folder)
-
-
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    if hasattr(tarfile, "data_filter"):
-        tar.extract(member, folder, filter="data")
-        return
-    # Python 3.10 and 3.11 before the filters: neither owner nor special mode bits are taken over.
-    if hasattr(os, "getuid"):  # not on Windows
-        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-    member.mode = 0o755 if member.isdir() else 0o644
-    tar.extract(member, folder)
-
-
-def _check_tar_member(file: Path, member: tarfile.TarInfo, links: set[PurePosixPath]) -> None:
-    path = _inside(file, member.name, member.name)
-    if links.intersection(path.parents):
-        raise _refusal(file, member.name, "it lies behind a link")
-    if member.issym() or member.islnk():
-        _inside(file, member.name, member.linkname, str(path.parent) if member.issym() else "")
-        if not hasattr(tarfile, "data_filter"):
-            raise _refusal(file, member.name, "links need a newer Python (3.10.12, 3.11.4 or 3.12)")
-        links.add(path)
-    elif not (member.isfile() or member.isdir()):
-        raise _refusal(file, member.name, "it is neither file nor folder")
-
-
-def _unpack_zip(file: Path, folder: Path, progress: bool) -> None:
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        for member in tqdm(members, desc=f"unpack {file.name}", unit="files", disable=not progress):
-            _inside(file, member.filename, member.filename)
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refusal(file, member.filename, "it is neither file nor folder")
-            archive.extract(member, folder)
-
-
-def _inside(file: Path, member: str, target: str, start: str = "") -> PurePosixPath:
-    """Where `target`, seen from `start`, lies below the folder; a `DataError` when outside it."""
-    windows = PureWindowsPath(target)  # knows drives, backslashes and posix roots alike
-    joined = posixpath.normpath(posixpath.join(start, windows.as_posix()))
-    if windows.drive or windows.root or joined.split("/")[0] == "..":
-        raise _refusal(file, member, f"'{target}' leads out of the folder")
-    return PurePosixPath(joined)
-
-
-def _refusal(file: Path, member: str, why: str) -> DataError:
-    return DataError(
-        f"{file} was not unpacked: its member '{member}' is refused, because {why}. "
-        "This is not the archive that its owner publishes; delete it."
-    )

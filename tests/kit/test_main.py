@@ -16,7 +16,7 @@ import torch
 from gholm_kit import __main__ as cli
 from gholm_kit.__main__ import main
 from gholm_kit.drawn import write
-from gholm_lib import training
+from gholm_lib import runs, training
 from gholm_lib.config import PRESETS, Config, RunOptions, load_config
 from gholm_lib.datasets import DATASETS
 from gholm_lib.paths import project_root
@@ -288,6 +288,19 @@ def test_evaluate_measures_crop_for_a_network_trained_without(train_args, root, 
     text = capsys.readouterr().out
     assert list(accuracies(text)) == ["Raw", "Crop", "Raw + Crop"]
     assert "trained as raw," in text
+
+
+def test_a_kept_network_is_that_of_the_run_in_half_precision(train_args, root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "records_folder", lambda: tmp_path / "records")
+    assert run(*train_args, "--max-steps", "1") == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert run("keep", folder) == 0
+    path = tmp_path / "records/networks" / f"{folder.name}.safetensors"
+    assert f"kept in {path}" in capsys.readouterr().out
+    kept = runs.kept_network(load_record(folder).settings, RunOptions(data_root=root))
+    half = kept.state_dict()
+    for name, value in runs.load_network(folder).state_dict().items():
+        assert torch.equal(half[name], value.half().to(value.dtype)), name
 
 
 @pytest.mark.parametrize("command", ["evaluate", "results"])

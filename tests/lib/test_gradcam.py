@@ -18,7 +18,7 @@ from torch import nn
 
 from gholm_lib.config import Config
 from gholm_lib.gradcam import NonFiniteError, channel_weights, class_map, gradcam, upsample
-from gholm_lib.model import GHOLMNet
+from gholm_lib.model import GHOLMNet, Tap
 from tests.rounding import assert_same, by_pytorch_grad_cam, enlarged_by_opencv, of_weighted_sum
 
 pytestmark = pytest.mark.numeric
@@ -227,7 +227,7 @@ def test_leaves_no_trace(name, images, training):
     flags = [(m.training, len(m._forward_hooks), len(m._backward_hooks)) for m in net.modules()]
     requires = [p.requires_grad for p in net.parameters()]
     random = torch.get_rng_state()
-    cam, check = net._cam(a, None, net.backbone.get_classifier()(a.mean((2, 3))), None)
+    cam, check = net._cam(Tap(a, net.head), net.backbone.get_classifier()(a.mean((2, 3))), None)
     check(torch.isfinite(cam).flatten(1).all(1))
 
     assert torch.equal(torch.get_rng_state(), random)
@@ -263,7 +263,7 @@ def test_dropout_in_the_head_does_not_reach_the_map(name, images):
         plain = gradcam(net.head, a, torch.tensor(GIVEN))
         net.train()
         assert not torch.equal(net.head(a), net.head(a))  # dropout is really on
-        cam, _ = net._cam(a, None, F.one_hot(torch.tensor(GIVEN), CLASSES).double(), None)
+        cam, _ = net._cam(Tap(a, net.head), F.one_hot(torch.tensor(GIVEN), CLASSES).double(), None)
     assert net.backbone.training
     assert_same(cam, plain)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import project_root, runs_folder
 from gholm_lib.records import RecordError, load_record
 from gholm_lib.runs import evaluate_run, load_network
-from gholm_lib.training import learning_rate, split_data, train
+from gholm_lib.training import _Pace, _Run, learning_rate, split_data, train
 from tests.rounding import assert_same, of_network, unit, use_float64
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -489,6 +490,62 @@ def test_where_runs_go(monkeypatch, tmp_path):
     assert runs_folder() == RunOptions().runs == tmp_path
     monkeypatch.delenv("GHOLM_RUNS")
     assert runs_folder() == PROJECT / "runs"
+
+
+# ---------------------------------------------------------------------- a busy machine
+
+
+def warnings_of(*epochs: list[float]) -> list[str]:
+    """What is said of steps that take so many seconds; a test of 100 seconds stands between two epochs."""
+    now, said = [0.0], []
+    pace = _Pace(said.append, lambda: now[0])
+    for seconds in epochs:
+        now[0] += 100
+        pace.start()
+        for step in seconds:
+            now[0] += step
+            pace.step()
+    return said
+
+
+def test_steps_that_become_slow_are_told_once():
+    (line,) = warnings_of([0.9, 0.1, 0.1, 0.1, 0.1, 0.1], [0.1, *[0.6] * 20])
+    assert "A step now takes 0.6 s, the first ones took 0.1 s" in line
+    assert "OMP_WAIT_POLICY=PASSIVE" in line
+    assert "fewer threads" in line
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        [0.1] * 5 + [0.4] * 20,  # slower, not by much
+        [0.1] * 5 + [9.0, 9.0, 0.1, 0.1, 0.1] * 4,  # single slow steps
+        [2.0, *[0.1] * 20],  # the first step warms up
+        [0.1, 9.0, 9.0, 9.0],  # too few to tell
+    ],
+)
+def test_other_steps_are_not_worth_a_word(seconds):
+    assert warnings_of(seconds) == []
+
+
+def test_a_run_times_its_steps_and_warns(data_root, tmp_path, monkeypatch, capsys):
+    clock = iter([2.0**k for k in range(100)])  # each step takes twice as long as the one before
+    monkeypatch.setattr("gholm_lib.training._Pace", partial(_Pace, clock=lambda: next(clock)))
+    for name, quiet in (("loud", False), ("quiet", True)):
+        train(CONFIG.replace(epochs=3), RunOptions(data_root, tmp_path / name, "cpu", quiet=quiet))
+        assert capsys.readouterr().out.count("A step now takes") == (not quiet)
+
+
+def test_the_bar_shows_the_time_left_of_the_whole_run(data_root, tmp_path, monkeypatch):
+    """Two of eight steps in ten seconds, so thirty seconds are left."""
+    run = _Run(CONFIG, RunOptions(data_root, tmp_path, "cpu"), load_dataset("cub", data_root), tmp_path)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bar = run._bar(4)
+    bar.update(2)
+    bar.start_t, bar._time = 0.0, lambda: 10.0
+    bar.set_postfix({"total": "1.50"}, refresh=False)
+    assert "2/8 steps, 00:30 left, total=1.50" in str(bar)
+    bar.close()
 
 
 # ---------------------------------------------------------------------- finished runs

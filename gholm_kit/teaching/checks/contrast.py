@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gholm_kit.teaching.checks.answers import NotYet
+from gholm_kit.teaching.checks.answers import NotYet, close, explain, number, returned, tensor
 from gholm_lib.losses import supcon_loss
 
 TAU = 0.7
@@ -17,32 +17,28 @@ TAU = 0.7
 
 def pairs(answer: Callable[[], tuple[int, int]]) -> str:
     """Six images of classes 4, 9, 4, 7, 2, 4: ``answer()`` → sizes of P(i) and A(i) for the first Raw vector."""
-    found = answer()
-    if found is None:
-        raise NotYet("your function returns nothing: end it with `return positives, negatives`")
+    found = returned(answer())
     try:
         positives, negatives = (int(n) for n in found)
     except (TypeError, ValueError):
-        raise NotYet(f"two numbers are wanted, positives and negatives; you return {found!r}") from None
+        raise NotYet(f"return two numbers, positives and negatives; you return {found!r}") from None
     wrong = {
-        2: "P(i): that counts Raw vectors only; the Crop vectors are in the batch too",
-        3: "P(i): that is one for each image of class 4; each image gives a Raw and a Crop vector",
-        4: "P(i): the anchor's own Crop is of its class too, so it is a positive (the paper: same source or not)",
-        6: "P(i): that counts the anchor itself; it is not its own partner",
+        "P(i): that counts only Raw vectors; the Crop vectors are in the batch too": 2,
+        "P(i): that is one for each image of class 4; each image gives a Raw and a Crop vector": 3,
+        "P(i): the anchor's own Crop has its class too, so it is a positive (the paper: same source or not)": 4,
+        "P(i): that counts the anchor itself; it is not its own partner": 6,
     }
-    if positives in wrong:
-        raise NotYet(wrong[positives])
+    explain(positives, wrong)
     if positives != 5:
         raise NotYet(
             f"P(i): of the 12 vectors, count those of class 4 except the anchor; you have {positives}"
         )
     wrong = {
-        3: "A(i): that counts Raw vectors only; each image of another class gives two",
-        11: "A(i): that is Khosla's set, all but i; the paper prints the samples *of other classes*",
-        12: "A(i): that is the whole batch",
+        "A(i): that counts only Raw vectors; each image of another class gives two": 3,
+        "A(i): that is Khosla's set, all but i; the paper prints the samples *of other classes*": 11,
+        "A(i): that is the whole batch": 12,
     }
-    if negatives in wrong:
-        raise NotYet(wrong[negatives])
+    explain(negatives, wrong)
     if negatives != 6:
         raise NotYet(
             f"A(i): count the vectors of classes 9, 7 and 2, two for each image; you have {negatives}"
@@ -53,34 +49,39 @@ def pairs(answer: Callable[[], tuple[int, int]]) -> str:
 def supcon(answer: Callable[[Tensor, Tensor, float], Tensor | float]) -> str:
     """Eq. (11) as printed: ``answer(z, labels, tau)``, z (N, D) of unit length → sum over the anchors."""
     z, labels = _example(7, (0, 0, 0, 1, 1, 2, 2))
-    found = _number(answer(z, labels, TAU))
+    add_up = ": add the anchors up"
+    found = number(answer(z, labels, TAU), add_up)
     if not math.isfinite(found):
-        raise NotYet(f"your loss is {found}: is a mask of 0 inside a logarithm, or an infinity times 0?")
-    if math.isclose(found, _reading(z, labels, TAU), rel_tol=1e-4, abs_tol=1e-4):
-        again = _example(9, (3, 1, 1, 3, 2, 2, 2, 3))
-        if not math.isclose(_number(answer(*again, 0.2)), _reading(*again, 0.2), rel_tol=1e-4, abs_tol=1e-4):
-            raise NotYet("right for one batch, wrong for another: is N, a class or τ = 0.7 written into it?")
-        return "Right."
-    for reason, change in _SLIPS.items():
-        if math.isclose(found, _reading(z, labels, TAU, **change), rel_tol=1e-4, abs_tol=1e-4):
-            raise NotYet(reason)
+        raise NotYet(
+            f"your loss is {found}: does a logarithm see the 0 of a mask, or is infinity multiplied by 0?"
+        )
+    explain(found, {reason: _reading(z, labels, TAU, **change) for reason, change in _SLIPS.items()}, _near)
     right = _reading(z, labels, TAU)
-    raise NotYet(
-        f"for the example {right:.4f} is wanted, your function gives {found:.4f}; print one anchor's term"
-    )
+    if not _near(found, right):
+        raise NotYet(
+            f"for the example the answer is {right:.4f}; your function gives {found:.4f}. Print one anchor's term"
+        )
+    again = _example(9, (3, 1, 1, 3, 2, 2, 2, 3))
+    if not _near(number(answer(*again, 0.2), add_up), _reading(*again, 0.2)):
+        raise NotYet("correct for one batch, wrong for another: is N, a class or τ = 0.7 written into it?")
+    return "Right."
+
+
+def _near(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-4)
 
 
 _SLIPS = {
     "that is the *mean* over the anchors (Khosla's code); eq. (11) prints a sum": {"mean": True},
-    "the sign: eq. (11) has a minus in front, and yours is missing": {"sign": -1},
+    "the sign: eq. (11) begins with a minus, which yours lacks": {"sign": -1},
     "your A(i) is all but i (Khosla); the paper prints the samples of *other classes*": {"others": "all"},
-    "your A(i) holds the whole batch, the anchor itself included": {"others": "everything"},
-    "your A(i) holds the positives: turn the mask round": {"others": "positives"},
+    "your A(i) is the whole batch, including the anchor itself": {"others": "everything"},
+    "your A(i) contains the positives: invert the mask": {"others": "positives"},
     "you counted the anchor among its own positives: z_i · z_i is always 1": {"with_self": True},
     "1 / |P(i)| is missing: each anchor takes the mean over its positives": {"over_positives": False},
-    "τ is missing: divide every product by it": {"temperature": lambda tau: 1.0},
+    "τ is missing: divide each product by it": {"temperature": lambda tau: 1.0},
     "you multiply by τ; eq. (11) divides by it": {"temperature": lambda tau: 1 / tau},
-    "the mean over the positives stands *outside* the logarithm in eq. (11)": {"mean_inside": True},
+    "in eq. (11) the mean over the positives is *outside* the logarithm": {"mean_inside": True},
 }
 
 
@@ -119,42 +120,31 @@ def _example(seed: int, labels: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return torch.nn.functional.normalize(z), torch.tensor(labels)
 
 
-def _number(found: object) -> float:
-    if found is None:
-        raise NotYet("your function returns nothing: end it with `return ...`")
-    shape = tuple(torch.as_tensor(found).shape)
-    if math.prod(shape) != 1:
-        raise NotYet(
-            f"one number is wanted, your function returns an array of shape {shape}: add the anchors up"
-        )
-    return float(found)
-
-
 def floor(answer: Callable[[int, float], float]) -> str:
     """``answer(negatives, tau)`` → the lowest value of one anchor's term in eq. (11), z of unit length."""
     n, tau = 30, TAU
-    found = _number(answer(n, tau))
+    found = number(answer(n, tau))
     wrong = {
-        0.0: "0 is the floor of Khosla's form; as printed the fraction can be above 1, and its logarithm above 0",
-        -2 / tau: "log(number of negatives) is missing: the denominator is a *sum* over A(i)",
-        2 / tau + math.log(n): "that is the highest value; for the lowest, z_i · z_p = 1 and z_i · z_a = −1",
-        -1 / tau
-        + math.log(n): "that has z_i · z_a = 0 (right angles); vectors of unit length can be opposite",
-        -2 / tau - math.log(n): "the sign of the logarithm: −log(a / b) = log b − log a",
-        -2 * tau + math.log(n): "τ divides the products; you multiply by it",
-        -2 / tau + n: "the denominator stands inside the logarithm: log n, not n",
+        "0 bounds Khosla's form; the printed fraction can exceed 1, and its logarithm 0": 0.0,
+        "log(number of negatives) is missing: the denominator is a *sum* over A(i)": -2 / tau,
+        "that is the highest value; for the lowest, z_i · z_p = 1 and z_i · z_a = −1": 2 / tau + math.log(n),
+        "that has z_i · z_a = 0 (right angles); vectors of unit length can be opposite": -1 / tau
+        + math.log(n),
+        "the sign of the logarithm: −log(a / b) = log b − log a": -2 / tau - math.log(n),
+        "τ divides the products; you multiply by it": -2 * tau + math.log(n),
+        "the denominator is inside the logarithm: log n, not n": -2 / tau + n,
     }
-    for value, reason in wrong.items():
-        if math.isclose(found, value, rel_tol=1e-4, abs_tol=1e-6):
-            raise NotYet(reason)
+    explain(found, wrong)
     right = -2 / tau + math.log(n)
-    if not math.isclose(found, right, rel_tol=1e-4):
+    if not close(found, right):
         raise NotYet(
-            f"put z_i · z_p = 1 and z_i · z_a = −1 for all {n} negatives into one term of eq. (11); "
-            f"yours is {found:.4f}, that is {right:.4f}"
+            f"put z_i · z_p = 1 and z_i · z_a = −1 for all {n} negatives into one term of eq. (11): "
+            f"it is {right:.4f}; yours is {found:.4f}"
         )
-    if not math.isclose(_number(answer(5, 0.1)), -2 / 0.1 + math.log(5), rel_tol=1e-4):
-        raise NotYet("right for 30 negatives at τ = 0.7, wrong for 5 at 0.1: is one of them written into it?")
+    if not close(number(answer(5, 0.1)), -2 / 0.1 + math.log(5)):
+        raise NotYet(
+            "correct for 30 negatives at τ = 0.7, wrong for 5 at 0.1: is one of them written into it?"
+        )
     return "Right. A contrastive curve that flattens out above zero has not failed."
 
 
@@ -162,32 +152,31 @@ def below(answer: Callable[[float], Tensor]) -> str:
     """Break it: ``answer(bound)`` → z (4, D) whose printed, unnormalised loss is below ``bound`` < 0."""
     labels = torch.tensor([0, 1, 0, 1])
     for bound in (-10.0, -1e3, -1e6):
-        z = answer(bound)
-        if z is None:
-            raise NotYet("your function returns nothing: end it with `return z`")
-        if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != 4:
-            shape = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-            raise NotYet(f"z must be a tensor of four vectors, (4, D); it is {shape}")
+        z = tensor(answer(bound))
+        if z.ndim != 2 or len(z) != 4:
+            raise NotYet(f"z is four vectors, (4, D); yours has the shape {tuple(z.shape)}")
         loss = supcon_loss(z.float(), labels, TAU, normalize=False).item()
         if not math.isfinite(loss):
             raise NotYet(
-                f"for the bound {bound:g} the loss is {loss}: so long that float32 overflows; go slower"
+                f"for the bound {bound:g} the loss is {loss}: z is so long that float32 overflows; make it shorter"
             )
         if loss >= bound:
             raise NotYet(_why_not_below(z.float(), labels, loss, bound))
-    return "Right. Any bound can be passed, so the printed form has none unless z has a fixed length."
+    return (
+        "Right. You can go below any bound: without a fixed length of z, the printed form has no lower bound."
+    )
 
 
 def _why_not_below(z: Tensor, labels: Tensor, loss: float, bound: float) -> str:
     if torch.allclose(z.norm(dim=1), torch.ones(4), atol=1e-3):
-        return f"all your z have length 1, and there the loss stops ({loss:.2f} for yours): make them longer"
+        return f"all your z have length 1, which bounds the loss (yours is {loss:.2f}): make them longer"
     same = (z @ z.T)[labels[:, None] == labels[None]].mean()
     other = (z @ z.T)[labels[:, None] != labels[None]].mean()
     if same <= other:
         return (
-            f"the loss is {loss:.3g}: your z of *different* classes agree more ({other:.3g}) than those of one "
-            f"class ({same:.3g}); classes are 0, 1, 0, 1"
+            f"the loss is {loss:.3g}: your z of *different* classes agree more ({other:.3g}) than those of the same "
+            f"class ({same:.3g}); the classes are 0, 1, 0, 1"
         )
     return (
-        f"for the bound {bound:g} the loss is {loss:.3g}: not far enough; let the length grow with the bound"
+        f"for the bound {bound:g} the loss is {loss:.3g}, not low enough: let the length grow with the bound"
     )

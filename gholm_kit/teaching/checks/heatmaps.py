@@ -1,4 +1,4 @@
-"""Checks of chapter 01: the shapes, eq. (1) and (2), the map before its ReLU, the map of a probability."""
+"""Checks of chapter 01: shapes, eq. (1) and (2), the map before its ReLU, the map of a probability."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gholm_kit.teaching.checks.answers import NotYet
+from gholm_kit.teaching.checks.answers import NotYet, explain, returned, shaped, tensor
 from gholm_lib.gradcam import channel_weights
 
 Answer = Callable[..., Tensor]
@@ -16,12 +16,10 @@ Answer = Callable[..., Tensor]
 def shapes(answer: Callable) -> str:
     """``answer(batch, channels, size, stride)`` → the shapes of A, a, gradcam and heat."""
     for batch, channels, size, stride in ((16, 768, 448, 32), (4, 112, 112, 16)):
-        found = answer(batch, channels, size, stride)
-        if found is None:
-            raise NotYet("your function returns nothing: end it with `return ...`")
-        found = tuple(tuple(int(n) for n in shape) for shape in found)
+        shapes = returned(answer(batch, channels, size, stride))
+        found = tuple(tuple(int(n) for n in shape) for shape in shapes)
         if len(found) != 4:
-            raise NotYet(f"four shapes are wanted: A, a, gradcam, heat; your function gives {len(found)}")
+            raise NotYet(f"return four shapes: A, a, gradcam, heat; your function returns {len(found)}")
         side = size // stride
         wanted = {
             "A": (batch, channels, side, side),
@@ -32,54 +30,52 @@ def shapes(answer: Callable) -> str:
         for (name, right), given in zip(wanted.items(), found, strict=True):
             if given != right:
                 setting = f"for {batch} images of {size} pixels, {channels} channels, stride {stride}"
-                raise NotYet(f"{name} {setting}: {given} is not it; {_shape_hint(name, given, right)}")
+                raise NotYet(f"{name} {setting}: not {given}; {_shape_hint(name, given, right)}")
     return "Right."
 
 
 def _shape_hint(name: str, given: tuple, right: tuple) -> str:
     if len(given) == len(right) - 1 and given == right[1:]:
-        return "every image of the batch has its own: the batch comes first"
+        return "each image has its own, so the batch is the first axis"
     if name == "A" and given[-2:] != right[-2:]:
-        return "one position of A stands for `stride` pixels of the image, in each direction"
+        return "one position of A covers `stride` pixels of the image in each direction"
     if name == "A":
         return "A is (batch, channels, height, width)"
     if name == "a":
-        return "eq. (1) takes the mean over the positions i, j, so one number a channel is left"
+        return "eq. (1) takes the mean over the positions i, j; one number per channel remains"
     if name == "gradcam" and len(given) == 4:
-        return "eq. (2) sums over the channels k: that axis is gone"
+        return "eq. (2) sums over the channels k, so that axis is gone"
     if name == "gradcam":
-        return "eq. (2) keeps the positions of A; it is eq. (3) that enlarges them"
-    return "eq. (3) enlarges the map to the size of the image, and a map has no colours"
+        return "eq. (2) keeps the positions of A; only eq. (3) enlarges the map"
+    return "eq. (3) enlarges the map to the size of the image; a map has no colours"
 
 
 def gradcam(answer: Answer) -> str:
     """``answer(head, features, target)`` → eq. (2), ReLU( sum_k a_k^c A^k ), (B, h, w)."""
     head, a, target = _curved_case()
-    found = _tensor(answer(head, a.clone(), target), (len(a), *a.shape[2:]), "eq. (2) gives one map an image")
+    found = _maps(answer(head, a.clone(), target), a)
     weights = channel_weights(head, a, target)
     gradient = _gradient(head, a, target)
     right = _summed(weights, a).relu()
     wrong = {
-        "these are the channels summed without their weights, as eq. (2) is printed; weight each by a_k^c": (
+        "that is the sum of the channels without their weights, as eq. (2) is printed; weight each by a_k^c": (
             a.sum(1).relu()
         ),
-        "the ReLU is missing: there are numbers below 0": _summed(weights, a),
-        "you took the absolute value; the ReLU sets what is below 0 to 0": _summed(weights, a).abs(),
-        "this is h·w times too large: eq. (1) is the mean over the positions, not the sum": (
+        "the ReLU is missing: there are negative numbers": _summed(weights, a),
+        "you took the absolute value; the ReLU sets negative numbers to 0": _summed(weights, a).abs(),
+        "that is h·w times too large: eq. (1) is the mean over the positions, not the sum": (
             right * a.shape[2] * a.shape[3]
         ),
-        "the gradient is multiplied with A position by position; eq. (1) takes its mean over i, j first": (
+        "the gradient is multiplied by A at each position; eq. (1) first takes its mean over i, j": (
             (gradient * a).sum(1).relu()
         ),
-        "these are the maps of the predicted classes; `target` says which class c is meant": (
+        "those are the maps of the predicted classes; the class c is `target`": (
             _summed(channel_weights(head, a), a).relu()
         ),
-        "this is divided by the number of images: each image's own logit counts in full, so add the logits up": (
-            right / len(a)
-        ),
-        "this is the mean over the channels; eq. (2) has their sum": right / a.shape[1],
-        "this is scaled by its maximum; eq. (2) is not": right / right.amax((1, 2), keepdim=True),
-        "this is the gradient of the probability; y^c is the logit": (
+        "that is divided by the number of images: add the logits up, do not average them": (right / len(a)),
+        "that is the mean over the channels; eq. (2) is their sum": right / a.shape[1],
+        "that is scaled by its maximum; eq. (2) is not": right / right.amax((1, 2), keepdim=True),
+        "that uses the gradient of the probability; y^c is the logit": (
             _summed(_probability_weights(head, a, target), a).relu()
         ),
     }
@@ -89,45 +85,43 @@ def gradcam(answer: Answer) -> str:
 
 def signed_mean(answer: Callable) -> str:
     """``answer()`` → "above 0", "0" or "below 0": the mean of sum_k a_k^c A^k for a head pool → norm → linear."""
-    said = answer()
-    if said is None:
-        raise NotYet('your function returns nothing: return "above 0", "0" or "below 0"')
+    said = returned(answer())
     said = "0" if said == 0 else str(said).strip()
     if said not in ("above 0", "0", "below 0"):
-        raise NotYet(f'one of "above 0", "0", "below 0" is wanted, got {said!r}')
+        raise NotYet(f'return "above 0", "0" or "below 0", not {said!r}')
     means = _signed_means()
     if said != "0":
         reason = {
-            "above 0": "That would be so for a head without a norm, when the logit is large.",
-            "below 0": "It would mean that the network finds more against its answer than for it.",
+            "above 0": "That is true of a head without a norm, when the logit is large.",
+            "below 0": "That would mean that the network sees more evidence against its answer than for it.",
         }[said]
         raise NotYet(
-            f"measured on three random images it is {', '.join(f'{m:.0e}' for m in means)}. {reason} But the "
-            "norm divides the scale away: multiply all of A by 1.01, and every logit stays as it is. What does that "
-            "say of the sum over k, i, j of dy/dA times A?"
+            f"on three random images it is {', '.join(f'{m:.0e}' for m in means)}. {reason} But the norm removes "
+            "the scale: multiply all of A by 1.01, and every logit stays the same. What does this say about the "
+            "sum over k, i, j of dy/dA times A?"
         )
-    return f"Right: measured on three random images, {', '.join(f'{m:.0e}' for m in means)}."
+    return f"Right: on three random images it is {', '.join(f'{m:.0e}' for m in means)}."
 
 
 def probability_map(answer: Answer) -> str:
-    """``answer(head, features, target)`` → eq. (1)-(2) with p^c, the softmax of the logits, in the place of y^c."""
+    """``answer(head, features, target)`` → eq. (1)-(2) with p^c, the softmax of the logits, instead of y^c."""
     head, a, target = _curved_case()
-    found = _tensor(answer(head, a.clone(), target), (len(a), *a.shape[2:]), "it is one map an image")
+    found = _maps(answer(head, a.clone(), target), a)
     right = _summed(_probability_weights(head, a, target), a).relu()
     logit = channel_weights(head, a, target)
     p = head(a).detach().softmax(1).gather(1, target[:, None])
     wrong = {
-        "this is still the map of the logit y^c: put a softmax behind the head": _summed(logit, a).relu(),
-        "the softmax runs over the images; it must run over the classes, dim 1": (
+        "that is still the map of the logit y^c: apply a softmax after the head": _summed(logit, a).relu(),
+        "the softmax runs over the images; it must run over the classes (dim 1)": (
             _summed(_softmax_over_images(head, a, target), a).relu()
         ),
-        "this is the logit's map times p: the softmax has a gradient of its own, so differentiate through it": (
+        "that is the logit's map times p: the softmax has its own gradient, so differentiate through it": (
             _summed(p * logit, a).relu()
         ),
-        "this is the map of log p; take p itself": (
+        "that is the map of log p; use p itself": (
             _summed(_probability_weights(head, a, target) / p, a).relu()
         ),
-        "the ReLU is missing: there are numbers below 0": _summed(_probability_weights(head, a, target), a),
+        "the ReLU is missing: there are negative numbers": _summed(_probability_weights(head, a, target), a),
     }
     _compare(found, right, wrong)
     return "Right."
@@ -137,7 +131,7 @@ def probability_map(answer: Answer) -> str:
 
 
 def _curved_case() -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
-    """A head whose gradient differs from position to position, features, and classes that it does not predict."""
+    """A head whose gradient differs between positions, features, and classes that it does not predict."""
     generator = torch.Generator().manual_seed(1)
     a = torch.randn(3, 5, 4, 6, generator=generator)
     w = torch.randn(5, 4, generator=generator)
@@ -174,24 +168,16 @@ def _signed_means() -> list[float]:
     return (summed.mean((1, 2)) / summed.abs().mean((1, 2))).tolist()
 
 
-def _tensor(found: object, shape: tuple[int, ...], why: str) -> Tensor:
-    if found is None:
-        raise NotYet("your function returns nothing: end it with `return ...`")
-    if not isinstance(found, Tensor):
-        raise NotYet(f"a tensor is wanted, your function gives a {type(found).__name__}")
-    if tuple(found.shape) != shape:
-        raise NotYet(f"{why}, so the shape must be {shape}; yours is {tuple(found.shape)}")
-    return found.detach()
+def _maps(found: object, a: Tensor) -> Tensor:
+    return shaped(tensor(found), (len(a), *a.shape[2:]), "each image has one map").detach()
 
 
 def _compare(found: Tensor, right: Tensor, wrong: dict[str, Tensor]) -> None:
+    explain(found, wrong, _close)
     if _close(found, right):
         return
-    for reason, value in wrong.items():
-        if _close(found, value):
-            raise NotYet(reason)
     ratio = float((found - right).abs().max() / right.abs().max())
-    raise NotYet(f"not yet: the largest difference is {100 * ratio:.0f} % of the largest value")
+    raise NotYet(f"not correct yet: the largest difference is {100 * ratio:.0f} % of the largest value")
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

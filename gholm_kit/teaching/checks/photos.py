@@ -1,4 +1,4 @@
-"""Checks of chapter 09: a mu at which the crop loses a part, and features of which the map is zero everywhere."""
+"""Checks of chapter 09: a mu at which the crop loses a part, and features whose map is zero everywhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gholm_kit.teaching.checks.answers import NotYet
+from gholm_kit.teaching.checks.answers import NotYet, explain, tensor
 from gholm_lib.gradcam import gradcam
 from gholm_lib.masking import largest_component_boxes, threshold
 
@@ -26,26 +26,30 @@ def losing_mu(answer: Losing) -> str:
     right = [_first(heat, part, _in_box) for heat, part in cases]
     if all(f is None for f in found):
         raise NotYet(
-            "your function gives None for every picture: return the first mu that loses, None only if none does"
+            "your function gives None for every picture: return the first mu that loses the part, and None if none "
+            "does"
         )
     if _same(found, right):
         return f"Right. On the four test pictures: {', '.join(map(str, right))}."
-    for reason, kept in _WRONG.items():
-        if _same(found, [_first(heat, part, kept) for heat, part in cases]):
-            raise NotYet(reason)
-    if _same(found, [_last_that_keeps(heat, part) for heat, part in cases]):
-        raise NotYet("that is the last mu that still keeps the part; wanted is the first that loses it")
-    if _same(found, [_last_that_loses(heat, part) for heat, part in cases]):
-        raise NotYet(
-            "that is the last mu that loses the part; wanted is the first: return as soon as you find it"
-        )
+    wrong = {reason: [_first(heat, part, kept) for heat, part in cases] for reason, kept in _WRONG.items()}
+    wrong |= {
+        "that is the last mu that still keeps the part; return the first that loses it": [
+            _last_that_keeps(heat, part) for heat, part in cases
+        ],
+        "that is the last mu that loses the part; return the first, as soon as you find it": [
+            _last_that_loses(heat, part) for heat, part in cases
+        ],
+    }
+    explain(found, wrong, _same)
     k = next(k for k, pair in enumerate(zip(found, right, strict=True)) if not _same(*([v] for v in pair)))
     if found[k] is not None and right[k] is None:
         raise NotYet(
-            f"on test picture {k + 1} the part is never lost, so None is wanted; you have {found[k]}. "
-            "What is the box when nothing is above the threshold?"
+            f"on test picture {k + 1} the part is never lost, so the answer is None; yours is {found[k]}. What is "
+            "the box when nothing is above the threshold?"
         )
-    raise NotYet(f"on test picture {k + 1} the first losing mu is {right[k]}, you have {found[k]}")
+    raise NotYet(
+        f"on test picture {k + 1} the first mu that loses the part is {right[k]}; yours is {found[k]}"
+    )
 
 
 def _same(found: Sequence[float | None], right: Sequence[float | None]) -> bool:
@@ -56,7 +60,7 @@ def _same(found: Sequence[float | None], right: Sequence[float | None]) -> bool:
 
 
 def blind(answer: Callable[[Tensor], Tensor]) -> str:
-    """``answer(weight)`` → features A (1, C, h, w), not all zero, of which the map is zero everywhere.
+    """``answer(weight)`` → features A (1, C, h, w), not all zero, whose map is zero everywhere.
 
     weight (K, C): the head is the mean over positions, then this matrix; no norm, no bias. c is the predicted class.
     """
@@ -71,24 +75,20 @@ def blind(answer: Callable[[Tensor], Tensor]) -> str:
             hot = 100 * float((cam > 0).float().mean())
             raise NotYet(
                 f"for a head of {classes} classes the map of the predicted class ({c}) is above 0 at {hot:.0f} % "
-                f"of the positions; its logit is {float(logits[0, c]):.2g}. There, w_c times the features "
-                "must give 0 or less; and which class is the predicted one depends on what you choose"
+                f"of the positions; its logit is {float(logits[0, c]):.2g}. At each position, w_c times the "
+                "features must be 0 or less; and your choice of A decides which class is predicted"
             )
     return "Right: the map is zero everywhere, and nothing is above mu times zero."
 
 
 def _features(found: object, channels: int) -> Tensor:
-    if found is None:
-        raise NotYet("your function returns nothing: end it with `return ...`")
-    if not isinstance(found, Tensor):
-        raise NotYet(f"a tensor is wanted, your function gives a {type(found).__name__}")
-    if found.ndim != 4 or tuple(found.shape[:2]) != (1, channels):
+    if tensor(found).ndim != 4 or tuple(found.shape[:2]) != (1, channels):
         raise NotYet(f"A must be (1, {channels}, h, w) for this head; yours is {tuple(found.shape)}")
     if not torch.isfinite(found).all():
-        raise NotYet("there are NaN or infinite numbers in A")
+        raise NotYet("A contains NaN or infinite numbers")
     if not found.any():
         raise NotYet(
-            "A is all zero, and so is its map; but that is no picture. Find features that are not zero"
+            "A is all zero, and so is its map, but no picture gives that: find features that are not zero"
         )
     return found.detach().float()
 
@@ -174,13 +174,13 @@ def _last_that_loses(heat: Tensor, part: Tensor) -> float | None:
 
 
 _WRONG = {
-    "you count the part's pixels under the mask; the crop is the *box* round the largest component": _in_mask,
-    "your box goes round the whole mask; eq. (5) takes the largest connected component": _in_box_of_all,
-    "you call the part lost when any pixel of it is outside; wanted is less than half inside": _whole,
-    "you call the part lost when no pixel of it is inside; wanted is less than half inside": _anything,
-    "your threshold is mu itself; eq. (5) has mu times the mean of the heat": _absolute,
-    "you call the part lost when the mask is empty; then the box is the whole picture, and the part is in it": (
+    "you count the part's pixels under the mask; the crop is the *box* around the largest component": _in_mask,
+    "your box goes around the whole mask; eq. (5) takes the largest connected component": _in_box_of_all,
+    "you call the part lost if any of its pixels is outside; it is lost if less than half is inside": _whole,
+    "you call the part lost if none of its pixels is inside; it is lost if less than half is inside": _anything,
+    "your threshold is mu itself; in eq. (5) it is mu times the mean of the heat": _absolute,
+    "you call the part lost if the mask is empty; but then the box is the whole picture, part included": (
         _empty_is_lost
     ),
-    "x and y are swapped: a box is x0, y0, x1, y1, and a picture is indexed [y, x]": _turned,
+    "x and y are swapped: a box is x0, y0, x1, y1, but a picture is indexed [y, x]": _turned,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 
 from gholm_kit.reproduction import make as runner
 from gholm_kit.reproduction.archive import Archive
-from gholm_kit.reproduction.estimate import ASSUMED_RATES, Estimate, duration, flops, passes, plan
+from gholm_kit.reproduction.estimate import Estimate, duration, kind, passes, plan
 from gholm_kit.reproduction.jobs import Job
 from gholm_kit.reproduction.make import make_runs
 from gholm_lib.config import Config, RunOptions
@@ -69,7 +68,7 @@ def test_a_finished_run_leaves_its_record_without_weights(options, records):
         assert load_record(records / config.run_id).settings == config
     assert said[0].startswith("2 runs and tests, 0 recorded already; 2 left")
     assert "[1/2]" in said[1]
-    assert "1 left, about" in said[1]
+    assert said[1].endswith("1 left, no estimate yet")  # the other run is of another kind
     assert said[2].endswith("nothing left")
 
 
@@ -153,70 +152,95 @@ def test_work_counts_branches_epochs_and_tests():
 
 
 @pytest.fixture
-def estimate(options, made) -> Estimate:
-    """From one finished run of RAW that took 100 seconds, and no other knowledge."""
-    record = made(RAW, [True] * 8)
-    record.data |= {"train": 12, "test": 8}
+def finished(made):
+    """A run that took so many seconds, on 12 images tested with 8."""
+
+    def run(config: Config, seconds: float = 100.0):
+        record = made(config, [True] * 8)
+        record.data |= {"train": 12, "test": 8}
+        record.cost["seconds"] = seconds
+        return record
+
+    return run
+
+
+@pytest.fixture
+def estimate(options, finished) -> Estimate:
+    """From one run of RAW that took 100 seconds, and no other knowledge."""
     known = Estimate("cpu", options.data_root)
-    known.known.append(known._rate(record))
+    known.learn(Job(RAW), finished(RAW), session=False)
     return known
 
 
 def test_a_run_like_a_finished_one_takes_as_long(estimate):
     assert estimate.seconds(Job(RAW.replace(seed=7))) == pytest.approx(100)
-    more = passes(CONFIG, 12, 8) / passes(RAW, 12, 8)
-    assert estimate.seconds(Job(CONFIG)) == pytest.approx(100 * more)
-    assert "this network at this size on a CPU" in estimate.basis(RAW)
+    longer = RAW.replace(epochs=5)
+    assert estimate.seconds(Job(longer)) == pytest.approx(100 * passes(longer, 12, 8) / passes(RAW, 12, 8))
+    assert estimate.left([Job(RAW), Job(longer)]).startswith("2 left, about")
 
 
-def test_a_test_is_shorter_than_a_run(estimate):
-    assert estimate.seconds(Job(CONFIG, 2.0)) < estimate.seconds(Job(CONFIG))
+def test_a_trial_of_a_few_steps_tells_as_much(options, finished):
+    trial = RAW.replace(max_steps=2)  # 8 of the 12 training images
+    estimate = Estimate("cpu", options.data_root)
+    estimate.learn(Job(trial), finished(trial, seconds=3 * 8 + 8))  # a second a pass
+    assert estimate.seconds(Job(RAW)) == pytest.approx(3 * 12 + 8)
 
 
-def test_another_network_is_guessed_from_its_operations(estimate):
-    larger = RAW.replace(image_size=64, resize=72)
-    assert estimate.seconds(Job(larger)) == pytest.approx(400, rel=0.05)  # four times the pixels
-    assert "rough" in estimate.basis(larger)
+def test_a_test_is_shorter_than_a_run(estimate, finished):
+    estimate.learn(Job(CONFIG), finished(CONFIG, seconds=passes(CONFIG, 12, 8)))
+    assert estimate.seconds(Job(CONFIG, 2.0)) == pytest.approx(2 * 8)
 
 
-def test_another_device_tells_nothing(estimate):
-    elsewhere = replace(estimate, device="a GPU")
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"backbone": "resnet18"},
+        {"image_size": 64, "resize": 72},
+        {"batch_size": 8},
+        {"precision": "bf16"},
+        {"checkpointing": True},
+        {"crop": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_run_of_another_kind_has_no_estimate(estimate, other):
+    job = Job(RAW.replace(**other))
+    assert estimate.seconds(job) is None
+    assert estimate.left([Job(RAW), job]) == "2 left, no estimate yet"
+    assert estimate.basis(job.config).startswith(
+        "no estimate yet, as no such run has finished on this device"
+    )
+
+
+def test_another_device_tells_nothing(options, finished):
+    elsewhere = Estimate("a GPU", options.data_root)
+    elsewhere.learn(Job(RAW), finished(RAW))  # on a CPU
     assert elsewhere.seconds(Job(RAW)) is None
-    assert elsewhere.left([Job(RAW)]) == "1 left, for how long no finished run tells yet"
-    assert "a trial tells" in elsewhere.basis(RAW)
 
 
-def test_runs_of_this_session_come_first(estimate, made):
-    record = made(RAW, [True] * 8)
-    record.data |= {"train": 12, "test": 8}
-    record.cost["seconds"] = 300.0
-    estimate.learn(Job(RAW), record)
+def test_runs_of_this_session_come_first(estimate, finished):
+    estimate.learn(Job(RAW), finished(RAW, seconds=300.0))
     assert estimate.seconds(Job(RAW)) == pytest.approx(300)
 
 
-def test_the_plan_names_runs_hours_memory_and_disk(options, put, made, tmp_path):
-    record = made(RAW, [True] * 8)
-    record.data |= {"train": 12, "test": 8}
-    text = plan([Job(RAW), Job(RAW.replace(seed=1))], put(record), options)
-    assert "2 runs and tests are needed, 1 are recorded" in text
-    assert RAW.replace(seed=1).run_id in text
-    assert "1.0 GiB at most in a process that made such a run" in text
-    assert "hours, cub: rest on" in text
-    assert "GiB of weights" in text
+def test_the_plan_names_runs_hours_memory_and_disk(options, put, finished):
+    folder = put(finished(RAW))
+    lines = plan([Job(RAW), Job(RAW.replace(seed=1))], folder, options).splitlines()
+    assert lines[0].startswith("2 runs and tests are needed, 1 are recorded")
+    assert lines[1].split() == ["2", "min", RAW.replace(seed=1).run_id]
+    assert lines[2].startswith(f"{kind(RAW)}: finished runs on a CPU")
+    assert lines[2].endswith("memory at most 1.0 GiB")
+    assert "GiB of weights" in lines[3]
+    assert lines[4:] == ["in all: 1 left, about 2 min"]
     assert not options.runs.exists()
 
 
-def test_the_plan_counts_operations_and_says_that_the_rate_of_a_gpu_is_assumed(options, put, made):
-    todo = [Job(RAW.replace(seed=1)), Job(RAW.replace(seed=2))]
-    record = made(RAW, [True] * 8)
-    (line,) = (
-        line for line in plan(todo, put(record), options).splitlines() if line.startswith("operations")
-    )
-    once = passes(RAW, 12, 8) * flops(RAW)
-    assert float(line.split()[1].rstrip(";")) == pytest.approx(2 * once, rel=0.05)
-    assert "assumed, not measured" in line
-    for rate in ASSUMED_RATES:
-        assert f"{rate / 1e12:.0f} T/s {duration(2 * once / rate)}" in line
+def test_the_plan_says_where_there_is_no_estimate_and_what_gives_one(options, put, finished):
+    lines = plan([Job(CONFIG)], put(finished(RAW)), options).splitlines()
+    assert lines[1].split() == ["?", CONFIG.run_id]
+    assert lines[2].startswith(f"{kind(CONFIG)}: no estimate yet")
+    assert "--max-steps 20" in lines[3]
+    assert lines[-1] == "in all: 1 left, no estimate yet"
 
 
 def test_a_damaged_note_and_a_record_of_another_version_are_named(options, tmp_path, put, made):

@@ -41,14 +41,14 @@ def test_there_is_an_exercise():
 
 WRONG_ACCURACIES = {
     "returns nothing": lambda p, y: None,
-    "one number is wanted": lambda p, y: p == y,
-    "divide by A_num": lambda p, y: np.sum(p == y),
+    "must return one number": lambda p, y: p == y,
+    "divide it by A_num": lambda p, y: np.sum(p == y),
     "percent": lambda p, y: 100 * np.mean(p == y),
     "wrong": lambda p, y: np.mean(p != y),
-    "other way round": lambda p, y: len(y) / np.sum(p == y),
+    "divides T_num by A_num": lambda p, y: len(y) / np.sum(p == y),
     "integer division": lambda p, y: np.sum(p == y) // len(y),
-    "did you write 5": lambda p, y: np.sum(p == y) / 5,
-    "0.8 is wanted": lambda p, y: 0.5,
+    "is the 5 written": lambda p, y: np.sum(p == y) / 5,
+    "the answer is 0.8": lambda p, y: 0.5,
 }
 
 

@@ -11,7 +11,6 @@ import socket
 import struct
 import tarfile
 import threading
-import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -328,91 +327,45 @@ def make_tar(path: Path, members) -> Path:
 
 
 BAD_TARS = {
-    "absolute": [("/tmp/evil.txt", b"x")],
-    "parent": [("a/../../evil.txt", b"x")],
-    "drive": [("C:\\evil.txt", b"x")],
-    "backslash": [("..\\evil.txt", b"x")],
+    "parent": [("a/../../evil", b"x")],
     "symlink out": [("evil", tarfile.SYMTYPE, "../outside")],
     "symlink absolute": [("evil", tarfile.SYMTYPE, "/etc/passwd")],
     "deep symlink out": [("a/evil", tarfile.SYMTYPE, "../../outside")],
     "hard link out": [("evil", tarfile.LNKTYPE, "../outside")],
-    "behind a link": [("a", tarfile.SYMTYPE, "."), ("a/evil.txt", b"x")],
     "device": [("evil", tarfile.CHRTYPE, "")],
     "pipe": [("evil", tarfile.FIFOTYPE, "")],
 }
 
 
 @pytest.mark.parametrize("case", BAD_TARS)
-@pytest.mark.parametrize("filters", [True, False], ids=["filters", "old python"])
-def test_tar_that_breaks_out_is_refused(tmp_path, monkeypatch, case, filters):
-    if not filters:
-        monkeypatch.delattr(tarfile, "data_filter", raising=False)
-    members = [("fine.txt", b"fine"), *BAD_TARS[case]]
-    file = make_tar(tmp_path / "bad.tgz", members)
+def test_tar_that_breaks_out_is_refused(tmp_path, case):
+    file = make_tar(tmp_path / "bad.tgz", [("fine.txt", b"fine"), *BAD_TARS[case]])
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match="was not unpacked") as caught:
         unpack(file, folder, progress=False)
-    # The last member is the wrong one; where tarfile cannot check links, the first link is.
-    refused = BAD_TARS[case][-1 if filters else 0][0]
-    assert f"member '{refused}' is refused, because" in str(caught.value)
+    assert repr(BAD_TARS[case][0][0]) in str(caught.value)
     assert not list(tmp_path.rglob("*evil*"))
 
 
+def test_an_absolute_name_stays_inside(tmp_path):
+    target = tmp_path / "evil"
+    unpack(make_tar(tmp_path / "a.tgz", [(str(target), b"x")]), tmp_path / "out", progress=False)
+    assert not target.exists()
+    assert (tmp_path / "out" / target.relative_to("/")).read_bytes() == b"x"
+
+
 def test_link_that_stays_inside(tmp_path):
-    if not hasattr(tarfile, "data_filter"):
-        pytest.skip("links are refused before tarfile had filters")
     file = make_tar(tmp_path / "a.tgz", [("d/f", b"x"), ("e/l", tarfile.SYMTYPE, "../d/f")])
     unpack(file, tmp_path / "out", progress=False)
     assert (tmp_path / "out/e/l").read_bytes() == b"x"
 
 
-def test_tar_without_filters_ignores_modes(tmp_path, monkeypatch):
-    monkeypatch.delattr(tarfile, "data_filter", raising=False)
-    unpack(make_tar(tmp_path / "a.tar.gz", [("d/f", b"x")]), tmp_path / "out", progress=False)
-    assert (tmp_path / "out/d/f").read_bytes() == b"x"
-
-
-def make_zip(path: Path, name: str, mode: int = 0o100644) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        info = zipfile.ZipInfo(name)
-        info.external_attr = mode << 16
-        archive.writestr(info, b"../outside")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        ("../evil.txt", 0o100644),
-        ("/evil.txt", 0o100644),
-        ("a/../../evil.txt", 0o100644),
-        ("C:/evil.txt", 0o100644),
-        ("evil", 0o120777),
-    ],
-)
-def test_zip_that_breaks_out_is_refused(tmp_path, name, mode):
-    file = make_zip(tmp_path / "bad.zip", name, mode)
-    with pytest.raises(DataError, match="is refused, because") as caught:
-        unpack(file, tmp_path / "out", progress=False)
-    assert repr(name) in str(caught.value)
-    assert not list(tmp_path.rglob("*evil*"))
-
-
-def test_zip(tmp_path):
-    unpack(make_zip(tmp_path / "a.zip", "d/f.txt"), tmp_path / "out", progress=False)
-    assert (tmp_path / "out/d/f.txt").read_bytes() == b"../outside"
-
-
-@pytest.mark.parametrize("name", ["a.tgz", "a.tar", "a.zip"])
+@pytest.mark.parametrize("name", ["a.tgz", "a.tar"])
 @pytest.mark.parametrize("damage", ["cut", "html", "empty"])
 def test_damaged_archive_is_named(tmp_path, name, damage):
-    whole = tmp_path / "whole"
-    if name.endswith(".zip"):
-        make_zip(whole, "f")
-    else:
-        make_tar(whole, [("f", CONTENT)])
-    content = {"cut": whole.read_bytes()[:-100], "html": b"<html>" * 400, "empty": b""}[damage]
+    whole = make_tar(tmp_path / "whole", [("f", CONTENT)]).read_bytes()
+    content = {"cut": whole[:-100], "html": b"<html>" * 400, "empty": b""}[damage]
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(DataError, match="cannot be unpacked") as caught:
@@ -513,7 +466,7 @@ def test_hostile_archive_installs_nothing(small_cub, root, server, tmp_path):
     bad = make_tar(tmp_path / "x", [("CUB_200_2011/f", b"x"), ("../../evil", b"x")])
     server.files["cub.tgz"] = bad.read_bytes()
     info = replace(small_cub, archives=(archive_of(server, "cub.tgz"),))
-    with pytest.raises(DataError, match="leads out of the folder"):
+    with pytest.raises(DataError, match="outside the destination"):
         install(info, root, progress=False)
     assert left_over(root) == ["downloads"]
     assert not list(tmp_path.rglob("evil"))
@@ -524,6 +477,13 @@ def test_leftovers_of_a_killed_process_are_cleared(small_cub, root):
     (root / ".CUB_200_2011.unpacking/CUB_200_2011/images.txt").write_text("half")
     install(small_cub, root, progress=False)
     assert left_over(root) == ["CUB_200_2011"]
+
+
+def test_an_old_python_is_noticed_before_the_download(small_cub, root, server, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(DataError, match=r"cannot unpack archives safely; use Python 3\.12 or newer"):
+        install(small_cub, root, progress=False)
+    assert server.seen == []
 
 
 def test_full_disk_is_noticed_before_the_download(small_cub, root, server, monkeypatch):

@@ -12,12 +12,12 @@ from gholm_kit.teaching import checks
 WRONG_PAIRS = {
     "returns nothing": lambda: None,
     "two numbers": lambda: 5,
-    "Raw vectors only; the Crop": lambda: (2, 6),
+    "only Raw vectors; the Crop": lambda: (2, 6),
     "one for each image": lambda: (3, 6),
     "own Crop": lambda: (4, 6),
     "itself": lambda: (6, 6),
     r"P\(i\): of the 12": lambda: (9, 6),
-    r"A\(i\): that counts Raw": lambda: (5, 3),
+    r"A\(i\): that counts only Raw": lambda: (5, 3),
     "Khosla": lambda: (5, 11),
     "whole batch": lambda: (5, 12),
     r"A\(i\): count": lambda: (5, 7),
@@ -65,15 +65,15 @@ WRONG_LOSSES = {
     "mean": variant(mean=True),
     "sign": variant(sign=-1),
     "all but i": variant(others="all"),
-    "the anchor itself included": variant(others="everything"),
-    "holds the positives": variant(others="positives"),
+    "including the anchor itself": variant(others="everything"),
+    "contains the positives": variant(others="positives"),
     "among its own positives": variant(own=True),
     "is missing: each anchor": variant(over=False),
     "τ is missing": variant(tau_of=lambda t: 1),
     "multiply by τ": variant(tau_of=lambda t: 1 / t),
     "outside": variant(inside=True),
     "written into it": lambda z, y, tau: variant()(z, y, 0.7),
-    "print one anchor": lambda z, y, tau: 1.0,
+    "Print one anchor": lambda z, y, tau: 1.0,
 }
 
 
@@ -126,10 +126,10 @@ OPPOSITE = torch.tensor([[1.0, 0], [-1, 0], [1, 0], [-1, 0]])
 WRONG_BREAKS = {
     "returns nothing": lambda bound: None,
     "four vectors": lambda bound: OPPOSITE[:3],
-    "it is list": lambda bound: OPPOSITE.tolist(),
+    "returns an object of type list": lambda bound: OPPOSITE.tolist(),
     "overflows": lambda bound: 1e30 * OPPOSITE,
     "length 1": lambda bound: F.normalize(OPPOSITE),
-    "not far enough": lambda bound: 5 * OPPOSITE,
+    "not low enough": lambda bound: 5 * OPPOSITE,
     "different": lambda bound: 5 * torch.tensor([[1.0, 0], [1, 0], [-1, 0], [-1, 0]]),
 }
 

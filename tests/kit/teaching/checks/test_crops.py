@@ -18,7 +18,7 @@ def test_right_predictions_pass():
 @pytest.mark.parametrize(
     ("name", "said", "reason"),
     [
-        ("empty_from", ..., "empty_from: write a number"),
+        ("empty_from", ..., "empty_from: replace the dots"),
         ("empty_from", 1, "map's .mean"),
         ("empty_from", 0.25, "0.25 is the mean"),
         ("empty_from", 3, "solve 1"),
@@ -45,13 +45,13 @@ def test_right_masks_pass():
 
 WRONG_MASKS = {
     "returns nothing": lambda heat, mu: None,
-    "heatmaps' shape": lambda heat, mu: heat[0] > mu * heat[0].mean(),
-    "got list": lambda heat, mu: (heat > mu * abar(heat)).tolist(),
+    "each heat value": lambda heat, mu: heat[0] > mu * heat[0].mean(),
+    "returns an object of type list": lambda heat, mu: (heat > mu * abar(heat)).tolist(),
     "comparison itself": lambda heat, mu: (heat > mu * abar(heat)).float(),
     "with μ itself": lambda heat, mu: heat > mu,
     "over the whole batch": lambda heat, mu: heat > mu * heat.mean(),
-    "maximum for abar": lambda heat, mu: heat > mu * heat.amax((1, 2), keepdim=True),
-    "upside down": lambda heat, mu: heat <= mu * abar(heat),
+    "maximum as abar": lambda heat, mu: heat > mu * heat.amax((1, 2), keepdim=True),
+    "inverted mask": lambda heat, mu: heat <= mu * abar(heat),
     "where is μ": lambda heat, mu: heat > abar(heat),
     "along one axis": lambda heat, mu: heat > mu * heat.mean(2, keepdim=True),
     "> and not >=": lambda heat, mu: heat >= mu * abar(heat),
@@ -88,13 +88,13 @@ WRONG_BOXES = {
     "returns nothing": lambda mask: None,
     "four numbers": lambda mask: [1, 2],
     "largest component": lambda mask: g.largest_component_boxes(mask[None])[0],
-    "x and y are the other way round: x counts": lambda mask: [all_pixels(mask)[k] for k in (1, 0, 3, 2)],
-    "the box is half open: x1": extent,
-    "round, and the box is half open": lambda mask: [extent(mask)[k] for k in (1, 0, 3, 2)],
+    "x and y are swapped: x counts": lambda mask: [all_pixels(mask)[k] for k in (1, 0, 3, 2)],
+    "the box is half-open: x1": extent,
+    "swapped, and the box is half-open": lambda mask: [extent(mask)[k] for k in (1, 0, 3, 2)],
     "width, height": lambda mask: cv2.boundingRect(np.uint8(mask)),
     "whole image": lambda mask: [0, 0, 12, 10],
     "yours": lambda mask: [1, 1, 10, 8],
-    "empty mask crashes": lambda mask: [
+    "empty mask makes it fail": lambda mask: [
         extent(mask)[0],
         extent(mask)[1],
         extent(mask)[2] + 1,
@@ -128,7 +128,7 @@ WRONG_HEATS = {
     "finite": patches() / 0,
     "less flat": torch.ones(8, 8),
     "2 pixels share": patches(peak=([2, 2], [2, 3])),
-    "still holds": patches(peak=(20, 20)),
+    "still contains": patches(peak=(20, 20)),
 }
 
 

@@ -17,13 +17,13 @@ def test_right_predictions_pass():
 @pytest.mark.parametrize(
     ("name", "said", "reason"),
     [
-        ("ws_dan_in_means", ..., "write your answer"),
+        ("ws_dan_in_means", ..., "replace the dots"),
         ("ws_dan_in_means", 0.5, "units of the .maximum"),
         ("ws_dan_in_means", 8, "half of it is"),
         ("erases_more", "max", "lets more pixels pass"),
         ("erases_more", "both", 'write "mean" or "max"'),
         ("moved_removes", 0, "sometimes meets"),
-        ("moved_removes", 50, "cannot meet half"),
+        ("moved_removes", 50, "cannot cover half"),
         ("moved_removes", 76, "how likely"),
     ],
 )
@@ -59,16 +59,16 @@ def test_right_erasures_pass():
 WRONG_ERASURES = {
     "returns nothing": lambda x, h, t: None,
     "the shapes do not fit": lambda x, h, t: x * (h <= level(h, t)).view(2, 1, 4, 1),
-    "images of the shape": lambda x, h, t: h <= level(h, t),
-    "paints into the images": painted,
-    "other way round": lambda x, h, t: fill(x, h <= level(h, t)),
+    "one erased image for each image": lambda x, h, t: h <= level(h, t),
+    "changes the images it is given": painted,
+    "do the opposite": lambda x, h, t: fill(x, h <= level(h, t)),
     "with theta itself": lambda x, h, t: fill(x, h > t.view(-1, 1, 1)),
-    "maximum in place": lambda x, h, t: fill(x, h > t.view(-1, 1, 1) * h.amax((1, 2), keepdim=True)),
+    "maximum instead": lambda x, h, t: fill(x, h > t.view(-1, 1, 1) * h.amax((1, 2), keepdim=True)),
     "one mean over the whole batch": lambda x, h, t: fill(x, h > t.view(-1, 1, 1) * h.mean()),
     "first theta": lambda x, h, t: fill(x, h > t[0] * h.mean((1, 2), keepdim=True)),
     "nothing was erased": lambda x, h, t: x,
     "only the first colour channel": one_channel,
-    "are not what eq": lambda x, h, t: torch.zeros_like(x),
+    "differ from eq": lambda x, h, t: torch.zeros_like(x),
 }
 
 
@@ -95,11 +95,11 @@ def shuffled(mask, down, across):
 
 WRONG_MOVES = {
     "returns nothing": lambda m, down, across: None,
-    "same shape": lambda m, down, across: m.flatten(),
+    "the answer is a moved mask": lambda m, down, across: m.flatten(),
     "changes the mask": in_place,
     "7 pixels went in, 0 came out": lambda m, down, across: F.pad(m, (across, 0, down, 0))[:6, :8],
     "did not move": lambda m, down, across: m.clone(),
-    "down and across are the other way": lambda m, down, across: m.roll((across, down), (0, 1)),
+    "down and across are swapped": lambda m, down, across: m.roll((across, down), (0, 1)),
     "up and to the left": lambda m, down, across: m.roll((-down, -across), (0, 1)),
     "down only": lambda m, down, across: m.roll(down, 0),
     "across only": lambda m, down, across: m.roll(across, 1),
@@ -127,10 +127,10 @@ def test_a_map_that_loses_most_passes():
 
 WRONG_HEATS = {
     "one heatmap": hot(0.65)[None],
-    "with negative heat it is easy": hot(0.9) - 0.8,
+    "finite and never negative": hot(0.9) - 0.8,
     "a flat map": torch.ones(5, 5),
     "colder": hot(0.7),
-    "25 % erased": hot(0.25),
+    "25 % is erased": hot(0.25),
 }
 
 

@@ -13,7 +13,7 @@ def side(size, stride):
 
 WRONG_SHAPES = {
     "returns nothing": lambda b, c, s, t: None,
-    "four shapes are wanted": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c)),
+    "return four shapes": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c)),
     "A for .* one position of A": lambda b, c, s, t: ((b, c, s, s), (b, c), (b, s // t, s // t), (b, s, s)),
     r"A is \(batch, channels": lambda b, c, s, t: (
         (b, s // t, s // t),
@@ -21,13 +21,13 @@ WRONG_SHAPES = {
         (b, s // t, s // t),
         (b, s, s),
     ),
-    "every image of the batch": lambda b, c, s, t: (
+    "the batch is the first axis": lambda b, c, s, t: (
         (c, s // t, s // t),
         (b, c),
         (b, s // t, s // t),
         (b, s, s),
     ),
-    "one number a channel": lambda b, c, s, t: (
+    "one number per channel": lambda b, c, s, t: (
         (b, c, s // t, s // t),
         (b, c, s // t, s // t),
         (b, s // t, s // t),
@@ -39,7 +39,7 @@ WRONG_SHAPES = {
         (b, c, s // t, s // t),
         (b, s, s),
     ),
-    r"it is eq. \(3\) that enlarges": lambda b, c, s, t: (
+    r"only eq. \(3\) enlarges": lambda b, c, s, t: (
         (b, c, s // t, s // t),
         (b, c),
         (b, s, s),
@@ -81,21 +81,21 @@ def mean_over_images(head, features, target):
 
 WRONG_CAMS = {
     "returns nothing": lambda h, a, c: None,
-    "a tensor is wanted": lambda h, a, c: a.numpy(),
+    "must return a tensor": lambda h, a, c: a.numpy(),
     "the shape must be": lambda h, a, c: a.mean(0).relu(),
     "without their weights": lambda h, a, c: a.sum(1).relu(),
     "ReLU is missing": cam(end=lambda x: x),
     "absolute value": cam(end=torch.abs),
     "h·w times too large": cam(weights_of=lambda gradient: gradient.sum((2, 3))),
-    "position by position": elementwise,
-    "`target` says": lambda h, a, c: g.gradcam(h, a),
+    "at each position": elementwise,
+    "the class c is `target`": lambda h, a, c: g.gradcam(h, a),
     "divided by the number of images": mean_over_images,
     "mean over the channels": cam(sum_of=lambda _, w, a: (w[:, :, None, None] * a).mean(1)),
     "scaled by its maximum": cam(end=lambda x: x.relu() / x.relu().amax((1, 2), keepdim=True)),
     "it is the gradient of the probability|gradient of the probability": lambda h, a, c: g.gradcam(
         lambda x: h(x).softmax(1), a, c
     ),
-    "not yet": lambda h, a, c: g.gradcam(h, a, c) + 1,
+    "not correct yet": lambda h, a, c: g.gradcam(h, a, c) + 1,
 }
 
 
@@ -112,7 +112,7 @@ def test_the_librarys_gradcam_is_right():
 
 WRONG_MEANS = {
     "returns nothing": lambda: None,
-    "is wanted, got 'positive'": lambda: "positive",
+    "not 'positive'": lambda: "positive",
     "without a norm": lambda: "above 0",
     "against its answer": lambda: "below 0",
     "1.01": lambda: "above 0",
@@ -153,14 +153,14 @@ def times_p(head, a, c):
 WRONG_PROBABILITIES = {
     "returns nothing": lambda h, a, c: None,
     "still the map of the logit": lambda h, a, c: g.gradcam(h, a, c),
-    "over the classes, dim 1": lambda h, a, c: g.gradcam(lambda x: h(x).softmax(0), a, c),
+    r"over the classes \(dim 1\)": lambda h, a, c: g.gradcam(lambda x: h(x).softmax(0), a, c),
     "times p": times_p,
     "log p": of_log,
     "the shape must be": lambda h, a, c: a.softmax(1),
     "ReLU is missing": lambda h, a, c: torch.einsum(
         "bk,bkij->bij", checks.heatmaps.channel_weights(lambda x: h(x).softmax(1), a, c), a
     ),
-    "not yet": lambda h, a, c: 2 * g.gradcam(lambda x: h(x).softmax(1), a, c),
+    "not correct yet": lambda h, a, c: 2 * g.gradcam(lambda x: h(x).softmax(1), a, c),
 }
 
 

@@ -31,9 +31,9 @@ def test_right_answers_pass():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"expected": ...}, "expected: write a number"),
-        ({"expected": 23}, "chance of 0.05"),
-        ({"at_least_one": 5}, "chance of \\*one\\*"),
+        ({"expected": ...}, "expected: replace the dots"),
+        ({"expected": 23}, "probability 0.05"),
+        ({"at_least_one": 5}, "5 % is the probability for"),
         ({"at_least_one": 100}, "do not add up"),
         ({"at_least_one": 0.69}, "in percent"),
         ({"at_least_one": 31}, "none misses"),
@@ -53,8 +53,8 @@ def test_wrong_chances(change, reason):
         ({"reduktion": "sum"}, "did you mean 'reduction'"),
         ({"normalize": "no"}, "normalize must be"),
         ({"normalize": False}, "begins with a sum"),
-        ({"reduction": "sum"}, "divide z by its length"),
-        ({"reduction": "sum", "normalize": False, "denominator": "all"}, "negatives only"),
+        ({"reduction": "sum"}, "divides z by its length"),
+        ({"reduction": "sum", "normalize": False, "denominator": "all"}, "only the negatives"),
         ({"reduction": "sum", "normalize": False, "tau": 0.1}, "tau: eq"),
     ],
 )
@@ -65,11 +65,11 @@ def test_wrong_letters(changes, reason):
 
 WRONG_HOLM = {
     "returns nothing": lambda p: None,
-    "one answer for each": lambda p: True,
+    "each p value gets an answer": lambda p: True,
     "True or False": lambda p: p * 5,
     "no correction": lambda p: p < 0.05,
     "Bonferroni": lambda p: p < 0.05 / len(p),
-    "held against 0.05 / 5": lambda p: p > 0.05,
+    "with 0.05 / 5": lambda p: p > 0.05,
     "once a p value fails": no_stop,
 }
 

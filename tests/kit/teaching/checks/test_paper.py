@@ -23,12 +23,12 @@ def test_right_answers_pass():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"training": ...}, "training: write a number"),
+        ({"training": ...}, "training: replace the dots"),
         ({"training": 2}, "Drop is trained as well"),
         ({"training": 4}, "four losses"),
         ({"test": 3}, "Drop is for training only"),
         ({"test": 1}, "the answer is Raw"),
-        ({"gradient": 1}, "of the \\*head\\* alone"),
+        ({"gradient": 1}, "nothing goes through the backbone"),
         ({"test": 17}, "arrows that lead into a ConvNeXt box"),
     ],
 )
@@ -50,10 +50,10 @@ def always_the_first_classes(labels, count, seed):
 WRONG_PICKS = {
     "returns nothing": lambda labels, count, seed: None,
     "four indices": lambda labels, count, seed: np.array([1, 2]),
-    "places in `labels`": lambda labels, count, seed: np.array([0.5, 1, 2, 3]),
-    "same seed it gives other": lambda labels, count, seed: np.random.permutation(200)[:count],
+    "positions in `labels`": lambda labels, count, seed: np.array([0.5, 1, 2, 3]),
+    "same seed gives other": lambda labels, count, seed: np.random.permutation(200)[:count],
     "every seed gives the same": lambda labels, count, seed: np.array([0, 25, 50, 75]),
-    "two of the images are of one class": lambda labels, count, seed: np.random.default_rng(seed).choice(
+    "two images are of one class": lambda labels, count, seed: np.random.default_rng(seed).choice(
         len(labels), count, replace=False
     ),
     "some classes never appear": always_the_first_classes,
@@ -72,7 +72,7 @@ WRONG_FLATTERY = {
     "three indices": lambda kept, count: np.argsort(-kept),
     "shares themselves": lambda kept, count: np.sort(kept)[::-1][:count],
     "three worst": lambda kept, count: np.argsort(kept)[:count],
-    "turn them round": lambda kept, count: np.argsort(kept)[-count:],
+    "reverse the order": lambda kept, count: np.argsort(kept)[-count:],
     "keep 100, 90 and 70": lambda kept, count: np.arange(count),
 }
 

@@ -61,17 +61,17 @@ WRONG_MUS = {
     "None for every picture": lambda heat, part, mus: None,
     r"the crop is the \*box\*": losing(lambda *a: under_mask(*a) >= 0.5),
     "largest connected component": losing(lambda *a: inside_whole_mask(*a) >= 0.5),
-    "any pixel of it is outside": losing(lambda *a: inside(*a) == 1),
-    "no pixel of it is inside": losing(lambda *a: inside(*a) > 0),
+    "any of its pixels is outside": losing(lambda *a: inside(*a) == 1),
+    "none of its pixels is inside": losing(lambda *a: inside(*a) > 0),
     "mu times the mean": losing(lambda *a: absolute(*a) >= 0.5),
     "mask is empty": losing(lambda *a: empty_is_lost(*a) >= 0.5),
     "x and y are swapped": losing(lambda *a: inside_turned(*a) >= 0.5),
     "last mu that still keeps": last_that_keeps,
     "last mu that loses": losing(lambda *a: inside(*a) >= 0.5, order=reversed),
-    "never lost, so None is wanted; you have 3": lambda heat, part, mus: (
+    "never lost, so the answer is None; yours is 3": lambda heat, part, mus: (
         losing(lambda *a: inside(*a) >= 0.5)(heat, part, mus) or 3.0
     ),
-    "first losing mu is": lambda heat, part, mus: 1.7,
+    "first mu that loses the part is": lambda heat, part, mus: 1.7,
 }
 
 
@@ -94,14 +94,12 @@ def flat(vector):
 
 WRONG_FEATURES = {
     "returns nothing": lambda w: None,
-    "a tensor is wanted": lambda w: np.ones((1, w.shape[1], 4, 4)),
+    "must return a tensor": lambda w: np.ones((1, w.shape[1], 4, 4)),
     r"A must be \(1, 5, h, w\)": lambda w: torch.ones(w.shape[1]),
     "NaN": lambda w: torch.full((1, w.shape[1], 4, 4), torch.nan),
     "all zero": lambda w: torch.zeros(1, w.shape[1], 4, 4),
     "above 0 at 100 %": lambda w: flat(w[0]),  # asks for class 0, and gets its heat
-    "which class is the predicted one": lambda w: flat(
-        -w[0]
-    ),  # against class 0; another one is then predicted
+    "which class is predicted": lambda w: flat(-w[0]),  # against class 0; another one is then predicted
     "above 0 at": lambda w: torch.randn(1, w.shape[1], 4, 4, generator=torch.Generator().manual_seed(0)),
 }
 

@@ -30,12 +30,12 @@ def test_right_answers_pass():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"images": ...}, "images: write a number"),
+        ({"images": ...}, "images: replace the dots"),
         ({"images": 20}, "10 000"),
         ({"images": 100}, "share of 0.002"),
-        ({"half_width": None}, "half_width: write a number"),
+        ({"half_width": None}, "half_width: replace the dots"),
         ({"half_width": 0.36}, "one standard error"),
-        ({"half_width": 1.42}, "whole width"),
+        ({"half_width": 1.42}, "full width"),
         ({"half_width": 0.0071}, "that is a share"),
         ({"half_width": 5}, "1.96"),
     ],
@@ -80,15 +80,15 @@ def one_way(first, second):
 WRONG_P = {
     "returns nothing": lambda first, second: None,
     "one tail": one_tail,
-    "exactly this split; \\*this": this_split_only,
-    "twice the chance of exactly": lambda first, second: 2 * this_split_only(first, second),
+    "exactly this split; p also": this_split_only,
+    "twice the probability of exactly": lambda first, second: 2 * this_split_only(first, second),
     "approximation without": chi_square,
     "approximation with correction": lambda first, second: chi_square(first, second, 1.0),
     "1 − p": lambda first, second: 1 - exact(first, second),
-    "nothing counts": lambda first, second: float(stats.ttest_ind(first, second).pvalue),
+    "do not count": lambda first, second: float(stats.ttest_ind(first, second).pvalue),
     "never disagree": fails_on_agreement,
     "p is 1": above_one,
-    "not the other": one_way,
+    "exchanged": one_way,
 }
 
 
@@ -102,11 +102,11 @@ WRONG_OPTIMISM = {
     "returns nothing": lambda c: None,
     "one number": lambda c: c.max(1) - c[:, -1],
     "one epoch for all": lambda c: c.mean(0).max() - c[:, -1].mean(),
-    "take the mean of the last": lambda c: c.max(1).mean(),
-    "other way round": lambda c: (c[:, -1] - c.max(1)).mean(),
+    "subtract the mean of the last": lambda c: c.max(1).mean(),
+    "last minus best": lambda c: (c[:, -1] - c.max(1)).mean(),
     "best of all networks": lambda c: c.max() - c[:, -1].mean(),
-    "adds up": lambda c: (c.max(1) - c[:, -1]).sum(),
-    "4 is wanted": lambda c: np.std(c),
+    "sum over the networks": lambda c: (c.max(1) - c[:, -1]).sum(),
+    "the answer is 4": lambda c: np.std(c),
 }
 
 

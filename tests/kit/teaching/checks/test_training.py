@@ -17,12 +17,12 @@ WRONG_STARTS = {
     "one branch": lambda k, gamma: math.log(k),
     "Drop counts too": lambda k, gamma: 2 * math.log(k),
     "only with weight": lambda k, gamma: 3 * math.log(k),
-    "Drop alone": lambda k, gamma: 3 * gamma * math.log(k),
+    "weights only Drop": lambda k, gamma: 3 * gamma * math.log(k),
     "sign": lambda k, gamma: (2 + gamma) * math.log(1 / k),
-    r"natural one \(np.log\)$": lambda k, gamma: (2 + gamma) * math.log10(k),
+    "base 10": lambda k, gamma: (2 + gamma) * math.log10(k),
     "base 2": lambda k, gamma: (2 + gamma) * math.log2(k),
     "is the probability": lambda k, gamma: (2 + gamma) / k,
-    "classes alike": lambda k, gamma: 1.0,
+    "equally probable classes": lambda k, gamma: 1.0,
     "written into it": lambda k, gamma: 2.2 * math.log(k),
 }
 
@@ -61,8 +61,8 @@ WRONG_TOTALS = {
     "L_drop is missing": total(weights=(1, 1, 0)),
     "L_crop is missing": total(weights=(1, 0, None)),
     "the sign": total(lambda x, y: -F.cross_entropy(x, y)),
-    "adds the images up": total(lambda x, y: F.cross_entropy(x, y, reduction="sum")),
-    "not probabilities yet": total(lambda x, y: -picked(x, y).mean()),
+    "sum over the images": total(lambda x, y: F.cross_entropy(x, y, reduction="sum")),
+    "not yet probabilities": total(lambda x, y: -picked(x, y).mean()),
     "the logarithm is missing": total(lambda x, y: -picked(x.softmax(1), y).mean()),
     "mean of the logarithms": total(lambda x, y: -picked(x.softmax(1), y).mean().log()),
     "over the classes": total(lambda x, y: -picked(x.softmax(0), y).log().mean()),
@@ -94,7 +94,7 @@ WRONG_SCHEDULES = {
     "late": lambda e, lr, d, f: paper(e - 1, lr, d, f),
     "in epoch 15": lambda e, lr, d, f: lr - f * sum(e >= x for x in d),
     "stays": lambda e, lr, d, f: lr * f ** max(0, e - d[0] + 1),
-    "once more": lambda e, lr, d, f: lr * (f if e >= d[0] else 1),
+    "multiplies again": lambda e, lr, d, f: lr * (f if e >= d[0] else 1),
     "in epoch 44": lambda e, lr, d, f: paper(e, lr, d, f) * (0 if e > 40 else 1),
     "written into it": lambda e, lr, d, f: paper(e, lr, (15, 30), 0.1),
 }
@@ -116,16 +116,16 @@ def test_the_kits_own_schedule_passes():
 WRONG_BREAKS = {
     "returns nothing": lambda h: None,
     "above 0": lambda h: -1.0,
-    "no explosion$": lambda h: 3.0 / h,
-    "let the rate follow": lambda h: 4.0,
-    "come within twice": lambda h: 100 / h,
+    "does not diverge$": lambda h: 3.0 / h,
+    "so must your rate": lambda h: 4.0,
+    "at most twice is allowed": lambda h: 100 / h,
 }
 
 
 @pytest.mark.parametrize("reason", WRONG_BREAKS)
 def test_a_rate_that_does_not_break_it_is_told_why(reason):
     # Rate 4 for all: it explodes at curvature 1 and 50 (there far beyond the edge).
-    answer = WRONG_BREAKS[reason] if reason != "let the rate follow" else lambda h: 4.0 / max(h, 1.0)
+    answer = WRONG_BREAKS[reason] if reason != "so must your rate" else lambda h: 4.0 / max(h, 1.0)
     with pytest.raises(checks.NotYet, match=reason):
         checks.training.diverges(answer)
 
