@@ -225,7 +225,8 @@ class GHOLMNet(nn.Module):
     def _boxes(self, mask: Tensor) -> Tensor:
         cfg, size = self.config, tuple(mask.shape[1:])
         boxes = masking.largest_component_boxes(mask, int(cfg.connectivity))
-        return masking.adjust_boxes(boxes, size, cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
+        readings = cfg.crop_padding, cfg.crop_min_size, cfg.crop_square, cfg.crop_margin
+        return masking.adjust_boxes(boxes, size, *readings)
 
     def _theta(self, images: Tensor) -> Tensor:
         """theta of eq. (6) ~ U(theta_low, theta_high): (B,).
