@@ -35,7 +35,7 @@ def by_chance(guess: dict, comparisons: int) -> str:
 
 
 def to_the_letter(changes: dict) -> str:
-    """Exercise 2: the fields of the Config that make eq. (11) what is printed: a sum of vectors as they come."""
+    """Exercise 2: the fields of the Config that make eq. (11) what is printed: a sum over unnormalised vectors."""
     if not isinstance(changes, dict):
         raise NotYet(f"a dict of fields and values is wanted, got {type(changes).__name__}")
     try:
