@@ -233,7 +233,7 @@ class Table:
         return style.map(paint, subset=[c for c in shown if c.startswith("verdict")])
 
 
-_AGREES, _CONTRARY, _NEITHER = "#d5ead8", "#f6c9b4", "#f2f2f2"
+_AGREES, _CONTRARY, _NEITHER, _BETTER, _WORSE = "#d5ead8", "#f6c9b4", "#f2f2f2", "#cfe3f3", "#f7dfc4"
 _COLOURS = {  # by the first words of a verdict, see reproduction/verdicts.py
     "reproduced": _AGREES,
     "same direction": _AGREES,
@@ -241,6 +241,8 @@ _COLOURS = {  # by the first words of a verdict, see reproduction/verdicts.py
     "opposite direction": _CONTRARY,
     "not distinguishable": _NEITHER,
     "unstable": _NEITHER,
+    "better": _BETTER,
+    "worse": _WORSE,
 }
 
 

@@ -159,7 +159,7 @@ LEDGER: tuple[Question, ...] = (
         "the paper mentions none",
         (
             Reading("0.1 of the box's sides", {"crop_padding": 0.1}),
-            Reading("0.1 of the image's sides (public code of WS-DAN, training)", {"crop_margin": 0.1}),
+            Reading("0.1 of the image's sides (public WS-DAN code)", {"crop_margin": 0.1}),
         ),
     ),
     Question(

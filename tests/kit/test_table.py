@@ -145,6 +145,8 @@ def test_every_row_of_latex_has_every_column():
         (verdicts.OPPOSITE, True),
         (verdicts.UNCLEAR, False),
         ("unstable: 1 of 3 runs at chance", False),
+        (verdicts.of_effect(1), False),
+        (verdicts.of_effect(-1), False),
     ],
 )
 def test_the_notebook_marks_verdicts(verdict, bold):

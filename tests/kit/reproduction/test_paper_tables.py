@@ -249,6 +249,8 @@ def test_published_rows_are_never_measured_ones(branches):
     assert all(r["95 % interval"] is None for r in rows[:5])
     assert [r["source"] for r in rows[:2]] == ["[4]", "[27]"]
     assert str(rows[-1]["paper"]) == "91.8 (+1.2)"
+    notes = [" ".join(paper_table(n, "mini", branches).notes) for n in (6, 7)]
+    assert ["Inception v3" in n for n in notes] == [True, False]  # WS-DAN's row stands in Table 6
 
 
 def test_a_row_that_diverged_says_so(branches, put):
@@ -299,6 +301,30 @@ def test_ledger_effects_by_hand(put, made):
     assert words == ["worse", "better", "not distinguishable", "diverged", NOT_RUN]
     assert rows["unweighted, as printed"]["effect"].of.mean == pytest.approx(-20)
     assert rows["unnormalised z"]["effect"] is None
+
+
+def test_the_readings_of_the_ledger_share_a_correction(put, made):
+    """7 of 100 images gained and 1 lost: p = .03, enough for one reading, not for each of two."""
+    ours = jobs.config_for("mini", "cub")
+    better = first(57)
+    better[0] = False
+    put(made(ours, first(50)))
+    words = []
+    for changes in ({"tau": 0.1}, {"fill": "black"}):
+        archive = Archive.read(put(made(ours.replace(**changes), better)))
+        words.append([e.words for e in extra_tables.ledger_effects("mini", archive) if e.change])
+    assert words == [["better"], ["not distinguishable"] * 2]
+
+
+def test_the_ledger_shows_each_run_of_an_unstable_reading(put, made):
+    ours = jobs.config_for("mini", "cub")
+    for seed, right in enumerate((63, 9, 73)):
+        put(made(ours.replace(seed=seed), first(80), classes=11))
+        folder = put(made(ours.replace(seed=seed, normalize=False), first(right), classes=11))
+    rows = {r["other reading"]: r for r in extra_tables.ledger_table("mini", Archive.read(folder)).rows}
+    row = rows["unnormalised z"]
+    assert (row["accuracy"], row["effect"], row["p"]) == ("63.0, 9.0, 73.0", None, None)
+    assert row["in words"] == "unstable: 1 of 3 runs at chance"
 
 
 def test_parts_table_by_hand(branches):

@@ -20,13 +20,14 @@ def words(ax) -> str:
 
 def test_steps_beside_the_papers():
     delta = Difference(6.0, 3.0, 9.0, 3)
-    fig = tables.steps({"mini_birds": {"Crop": (0.8, delta), "Sup": (0.2, None)}})
+    unstable = "unstable: 1 of 3 runs at chance"
+    fig = tables.steps({"mini_birds": {"Crop": (0.8, delta), "Sup": (0.2, None), "Drop": (0.2, unstable)}})
     ax = fig.axes[0]
     assert [y for _, y in points(ax)] == [6.0]
     low, high = ax.containers[0].lines[2][0].get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((3.0, 9.0))
-    assert [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "D"] == [0.8, 0.2]
-    assert words(ax).strip() == "not run"
+    assert [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "D"] == [0.8, 0.2, 0.2]
+    assert [t.strip() for t in words(ax).split("\n")] == ["not run", unstable]
     assert "drawn" in fig.get_supxlabel()
 
 
