@@ -94,3 +94,8 @@ COMPARED = {
         ("ViT", "ViT-B_16", 91.7, "[19]"),
     ),
 }
+
+# What a reader should know of a cited row, by table.
+REMARKS = {
+    6: "WS-DAN: the paper prints ResNet-50 as its backbone; WS-DAN's own paper [5] uses Inception v3.",
+}

@@ -64,9 +64,9 @@ class Change:
     of: Difference
 
     def __str__(self) -> str:
-        # The proper minus sign; a rounded zero has no sign.
-        text = str(self.of).replace("+0.0", "0.0").replace("-0.0", "0.0")
-        return text.replace("-", "−")
+        # The proper minus sign; a mean that rounds to zero has no sign. (A bound never rounds to zero.)
+        text = str(self.of)
+        return (text[1:] if text.startswith(("+0.0 ", "-0.0 ")) else text).replace("-", "−")
 
     def plain(self) -> dict[str, Any]:
         return {"": round(self.of.mean, 4), "low": round(self.of.low, 4), "high": round(self.of.high, 4)}
@@ -79,7 +79,10 @@ class PValue:
     p: float
 
     def __str__(self) -> str:
-        return "< 0.001" if self.p < 0.001 else f"{self.p:.3f}" if self.p < 0.1 else f"{self.p:.2f}"
+        if self.p < 0.001:
+            return "< 0.001"
+        shown = f"{self.p:.3f}" if self.p < 0.1 else f"{self.p:.2f}"
+        return f"{self.p:.4f}" if shown == "0.050" else shown  # on which side of 5 % it lies
 
     def plain(self) -> dict[str, Any]:
         return {"": float(f"{self.p:.4g}")}
@@ -218,17 +221,29 @@ class Table:
         return [folder / name for name in self.files()]
 
     def styled(self):
-        """For a notebook: verdicts stand out in bold and in colours that differ in grey print."""
-        colours = {"reproduced": "#d5ead8", "contradicted": "#f6c9b4", "within noise": "#f2f2f2"}
+        """For a notebook: verdicts have colours that differ in grey print too, and contrary ones are bold."""
 
         def paint(value: str) -> str:
-            colour = next((c for word, c in colours.items() if value.startswith(word)), None)
-            weight = "font-weight: bold; " if value.startswith("contradicted") else ""
+            colour = next((c for word, c in _COLOURS.items() if value.startswith(word)), None)
+            weight = "font-weight: bold; " if colour == _CONTRARY else ""
             return f"{weight}background-color: {colour}; color: black" if colour else ""
 
         shown = self.shown()
         style = shown.style.hide(axis="index").set_caption(self.title)
         return style.map(paint, subset=[c for c in shown if c.startswith("verdict")])
+
+
+_AGREES, _CONTRARY, _NEITHER, _BETTER, _WORSE = "#d5ead8", "#f6c9b4", "#f2f2f2", "#cfe3f3", "#f7dfc4"
+_COLOURS = {  # by the first words of a verdict, see reproduction/verdicts.py
+    "reproduced": _AGREES,
+    "same direction": _AGREES,
+    "contradicted": _CONTRARY,
+    "opposite direction": _CONTRARY,
+    "not distinguishable": _NEITHER,
+    "unstable": _NEITHER,
+    "better": _BETTER,
+    "worse": _WORSE,
+}
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -295,7 +310,8 @@ def results_table(records: Iterable[Record], name: str = "results", title: str =
 
 RESULT_NOTE = (
     "Accuracy in percent at the last epoch, mean ± standard deviation over seeds; answer: Raw + Crop, or Raw alone. "
-    "Intervals over test images and seeds (of the test images alone where there is one seed)."
+    "Intervals: 95 %, over test images and seeds (over test images alone where there is one seed). p: of the "
+    "difference's interval, not corrected for several comparisons."
 )
 
 
@@ -323,5 +339,5 @@ def _result_row(records: list[Record], delta: Difference | None) -> dict[str, An
         "answer": accuracy_of(records),
         "95 % interval": interval_of(records),
         "difference to the row above": delta and Change(delta),
-        "p (McNemar)": delta and PValue(delta.p),
+        "p": delta and PValue(delta.p),
     }

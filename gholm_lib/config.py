@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from gholm_lib.paths import runs_folder
 
 # Fields that were added after the first kept runs; see Config.digest.
-_ADDED_LATER = ("checkpointing",)
+_ADDED_LATER = ("checkpointing", "crop_margin")
 # Where a mini set needs other defaults than those of Config's fields.
 _RECIPES: dict[str, dict[str, Any]] = {
     "mini_dogs": {"random_crop": False, "resize": 112},  # "no cropping", as the paper does for its dogs
@@ -96,7 +96,9 @@ class Config:
     connectivity: Literal["4", "8"] = "8"
     """Neighbours of a pixel when components are found; the paper is silent, MMAL uses 8."""
     crop_padding: float = 0.0
-    """Margin round the box as a share of its sides; the paper names none."""
+    """Margin round the box as a share of the box's sides; the paper names none."""
+    crop_margin: float = 0.0
+    """Margin round the box as a share of the image's sides; a public PyTorch code of WS-DAN has 0.1 in training."""
     crop_min_size: float = 0.0
     """Smallest side of the box as a share of the image; the paper names none."""
     crop_square: bool = False
@@ -136,9 +138,9 @@ class Config:
     random_crop: bool = True
     """False: resize straight to image_size, in training and test, as the paper does for Stanford Dogs."""
     brightness: float = 0.126
-    """Amount of brightness jitter; the paper names none, WS-DAN's code has 0.126."""
+    """Amount of brightness jitter; the paper names none, a public PyTorch code of WS-DAN has 0.126."""
     saturation: float = 0.5
-    """Amount of saturation jitter; the paper names none, WS-DAN's code has 0.5."""
+    """Amount of saturation jitter; the paper names none, a public PyTorch code of WS-DAN has 0.5."""
 
     # --- optimisation ---
     epochs: int = 10
@@ -224,7 +226,8 @@ class RunOptions:
     """No progress bars."""
 
 
-# Section 4.2 of the paper, to the letter. Where it is silent the defaults above stand, and say so.
+# Section 4.2 of the paper. What it does not state had to be added: the number of epochs and the precision here, the
+# amounts of jitter and more among the defaults above, which say so.
 _PAPER: dict[str, Any] = {
     "dataset": "cub",
     "backbone": "convnext_small.fb_in22k",  # ImageNet-22k; the paper does not say if fine-tuned on 1k
@@ -235,7 +238,7 @@ _PAPER: dict[str, Any] = {
     "lr": 0.001,
     "lr_decay_epochs": (15, 30),
     "evaluate_every": 1,
-    "precision": "bf16",
+    "precision": "bf16",  # not stated
 }
 _PAPER_DOGS: dict[str, Any] = {
     "backbone": "convnext_small.fb_in1k",  # section 4.2: ImageNet-1k for Stanford Dogs
@@ -359,6 +362,7 @@ def _check_values(config: Config) -> None:
         "sup_weight",
         "weight_decay",
         "crop_padding",
+        "crop_margin",
         "brightness",
         "saturation",
         "theta_low",

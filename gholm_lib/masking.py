@@ -91,25 +91,30 @@ def adjust_boxes(
     padding: float = 0.0,
     min_size: float = 0.0,
     square: bool = False,
+    margin: float = 0.0,
 ) -> Int64[Tensor, "b 4"]:
     """Readings of what the paper leaves open about the box; the defaults change nothing.
 
     size      (H, W) of the image in pixels
     padding   margin on each side, as a share of the box's width and height
+    margin    margin on each side, as a share of the image's, cut off at the image's edge (WS-DAN's public code); the
+              other readings start from the box with it
     min_size  smallest width and height, as a share of the image's, to the nearest pixel
     square    lengthen the shorter side, as far as the image allows, so that the crop is not stretched
     returns   boxes inside the image
     raises    ValueError naming the value that is out of range
     """
-    if padding < 0:
-        raise ValueError(f"padding must be 0 or more, got {padding!r}")
+    for name, value in (("padding", padding), ("margin", margin)):
+        if value < 0:
+            raise ValueError(f"{name} must be 0 or more, got {value!r}")
     if not 0 <= min_size <= 1:
         raise ValueError(f"min_size must lie in 0 <= min_size <= 1, got {min_size!r}")
-    if not (padding or min_size or square):
+    if not (padding or min_size or square or margin):
         return boxes.long()
     height, width = size
     limit = torch.tensor([width, height], dtype=torch.float64, device=boxes.device)
-    low, high = boxes[:, :2].double(), boxes[:, 2:].double()
+    edge = (margin * limit).round()
+    low, high = (boxes[:, :2] - edge).clamp(min=0), torch.minimum(boxes[:, 2:] + edge, limit)
     centre, side = (low + high) / 2, (high - low) * (1 + 2 * padding)
     side = torch.maximum(side, limit * min_size)
     if square:

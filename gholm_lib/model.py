@@ -4,7 +4,9 @@ Raw image → features A → logits; GradCAM of the head → heatmap → box and
 through the same backbone as one batch.
 
 Each stage runs in a ``record_function`` span of its name, so a PyTorch profile shows the stages. No span contains
-another, so their times can be added. In the shapes: b images of H x W pixels, k classes, c channels of h x w positions.
+another, so their times can be added.
+
+In the shapes: b images of H x W pixels, k classes, c channels of h x w positions.
 """
 
 from __future__ import annotations
@@ -257,7 +259,8 @@ class GHOLMNet(nn.Module):
     def _boxes(self, mask: Tensor) -> Tensor:
         cfg = self.config
         boxes = masking.largest_component_boxes(mask, int(cfg.connectivity))
-        return masking.adjust_boxes(boxes, _size(mask), cfg.crop_padding, cfg.crop_min_size, cfg.crop_square)
+        readings = cfg.crop_padding, cfg.crop_min_size, cfg.crop_square, cfg.crop_margin
+        return masking.adjust_boxes(boxes, _size(mask), *readings)
 
     def _theta(self, images: Tensor) -> Tensor:
         """theta of eq. (6) ~ U(theta_low, theta_high): (B,).

@@ -1,5 +1,5 @@
-"""What the paper has no table of: choosing an epoch, the deciding parts, how many images would be enough, and the
-effect of each reading of what it leaves open."""
+"""Tables that the paper does not have: choosing an epoch, the deciding parts, how many images would be enough, and
+the effect of each reading of what it leaves open."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from gholm_kit.reproduction.paper_tables import (
     best_test,
     branch_rows,
     is_real,
-    measured_cell,
 )
 from gholm_kit.reproduction.questions import LEDGER, Question, Reading
-from gholm_kit.table import NOT_RUN, Change, Mean, PValue, Table, accuracy_of, change, interval_of, mean_of
+from gholm_kit.table import NOT_RUN, Change, Mean, PValue, Table, accuracy_of, interval_of, mean_of
 from gholm_lib.config import Config
 from gholm_lib.records import Record
 from gholm_lib.uncertainty import Difference, images_needed, seeds_needed
@@ -62,8 +61,8 @@ def epochs_table(preset: str, archive: Archive) -> Table:
     share = f"{100 * jobs.HOLDOUT['holdout']:.0f} %"
     note = (
         f"Accuracy in percent on the test images, mean ± standard deviation over seeds. {share} of the training "
-        "images are held out, so these networks learn from less than those of Table 2. All three columns are the "
-        "same networks, tested after every epoch."
+        "images are held out, so these networks learn from fewer images than those of Table 2. All three columns "
+        "show the same networks, tested after every epoch."
     )
     title = f"Which epoch is reported? Measured on {_on(preset, 'cub')}"
     return Table("epochs", title, rows, [note, *_drawn(preset)])
@@ -90,24 +89,31 @@ def parts_table(preset: str, archive: Archive) -> Table:
             "box, share of the image": f"area_{mu}",
             "deciding parts in the box": f"kept_{mu}",
             "the box moved at random": f"kept_moved_{mu}",
+            "the box centred": f"kept_centred_{mu}",
             "erased, share of the image": f"erased_{theta}",
             "deciding parts erased": f"removed_{theta}",
             "the erasure moved at random": f"removed_moved_{theta}",
         }
-        shares = {
-            c: Percent(float(np.mean([f[k] for f in found]))) if found else None for c, k in columns.items()
-        }
+        shares = {c: _mean_share(found, k) for c, k in columns.items()}
         row = {"data": job.config.dataset, "branches": _branches(job), "seeds": len(found)}
-        rows.append(row | ({**shares} if found else {**shares, "box, share of the image": NOT_RUN}))
+        rows.append(row | (shares if found else {**shares, "box, share of the image": NOT_RUN}))
     note = (
         "Mean over test images and seeds. Deciding parts: the places that tell an image's class from the classes "
-        "nearest to it, the same for each part. Box at μ = 1.7, erasure at θ = 1.5, by the class that Raw predicts; "
-        "a network that was trained without Crop or Drop is asked all the same. Moved at random: the same shape "
-        "elsewhere, what chance would give."
+        "most like it; each part counts the same. Box at μ = 1.7, erasure at θ = 1.5, both from the class that Raw "
+        "predicts, also for networks trained without Crop or Drop. Moved at random: the same shape somewhere else, "
+        "which is what chance would give. Centred: a box of the same size in the middle of the image, where most "
+        "objects are; measurements made before this column was added lack it."
     )
     return Table(
         "parts", "Does the crop keep, and the erasure take, what decides?", rows, [note, *_drawn(preset)]
     )
+
+
+def _mean_share(found: Sequence[dict[str, np.ndarray]], name: str) -> Percent | None:
+    """None where a measurement lacks it."""
+    if not found or not all(name in f for f in found):
+        return None
+    return Percent(float(np.mean([f[name] for f in found])))
 
 
 def _branches(job: jobs.Job) -> str:
@@ -124,7 +130,7 @@ def _full(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def cost_table(preset: str, archive: Archive) -> Table:
-    """Minutes of the recorded runs, by data set and branches; tests with another mu train nothing: left out."""
+    """Minutes of the recorded runs, by data set and branches. Tests with another mu train nothing: not counted."""
     runs: dict[tuple, list[Record]] = {}
     for job, record in archive.records.items():
         if job.tested_mu is None:
@@ -135,8 +141,8 @@ def cost_table(preset: str, archive: Archive) -> Table:
     rows = [_cost_row(kind, records) for kind, records in sorted(runs.items())]
     total = sum(r.cost["seconds"] for records in runs.values() for r in records) / 3600
     note = (
-        f"Wall time of training with its tests, as recorded, {total:.1f} hours in all. Several runs shared one "
-        "machine, and some were stopped for a while and went on: the median tells more than the sum."
+        f"Recorded wall time of training and testing, {total:.1f} hours in all. Several runs shared a machine, and "
+        "some were paused and resumed, so the median says more than the sum."
     )
     return Table("cost", "What the recorded runs took", rows or [{"data": NOT_RUN}], [note, *_drawn(preset)])
 
@@ -161,7 +167,7 @@ def _cost_row(kind: tuple, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def power_table(preset: str, archive: Archive) -> Table:
-    """Test images and seeds with which a difference as small as the paper's is seen in four of five studies."""
+    """Test images and seeds with which a difference as small as the paper's is found in four of five studies."""
     rows = branch_rows(preset, archive, "cub")
     disagreement, spread = step_disagreement(rows), _seed_spread(rows)
     accuracy = published.BRANCHES["cub"][jobs.OURS] / 100
@@ -177,15 +183,16 @@ def power_table(preset: str, archive: Archive) -> Table:
             }
         )
     measured = (
-        f"the share of answers that change sides from one row of Table 2 to the next ({100 * disagreement:.1f} %)"
+        f"the share of images on which exactly one of two neighbouring rows of Table 2 is right "
+        f"({100 * disagreement:.1f} %)"
         if disagreement is not None
         else "a measured disagreement (not run yet)"
     )
     seeds = f" Seeds: by a paired t test, with the measured spread of {spread:.2f} points." if spread else ""
     note = (
-        f"Numbers with which a true difference is found at the 5 % level with a probability of 80 %. Unpaired: two "
-        f"independent test sets, at the paper's {100 * accuracy:.1f} %. Paired: both answer the same images "
-        f"(McNemar), with {measured}.{seeds} CUB has {published.COUNTS['cub'][2]} test images."
+        f"How many it takes to find a true difference at the 5 % level with a probability of 80 %. Unpaired: two "
+        f"independent test sets, at the paper's {100 * accuracy:.1f} %. Paired: both networks see the same images "
+        f"(McNemar's test), with {measured}.{seeds} CUB has {published.COUNTS['cub'][2]} test images."
     )
     return Table(
         "power", "How many test images or seeds does a difference need?", table, [note, *_drawn(preset)]
@@ -193,7 +200,7 @@ def power_table(preset: str, archive: Archive) -> Table:
 
 
 def step_disagreement(rows: dict[str, Row]) -> float | None:
-    """Share of answers that change sides from one row of Table 2 to the next, on average; None without records."""
+    """Share of images on which exactly one of two neighbouring rows of Table 2 is right; None without records."""
     steps = [r.change for r in rows.values() if r.change]
     return float(np.mean([s.disagreement for s in steps])) if steps else None
 
@@ -222,7 +229,7 @@ def _seed_spread(rows: dict[str, Row]) -> float | None:
 
 @dataclass(frozen=True)
 class Effect:
-    """One reading, measured. ``change`` is the difference to our readings, None where there is none to tell."""
+    """One reading, measured. ``change`` is the difference from our readings, None where there is none to tell."""
 
     question: Question
     reading: Reading
@@ -233,26 +240,37 @@ class Effect:
 
 
 def ledger_effects(preset: str, archive: Archive) -> list[Effect]:
-    """Every other reading of every open question, on the first data set."""
+    """Every other reading of every open question, on the first data set; verdicts corrected over all of them."""
     ours = jobs.config_for(preset, "cub")
-    return [_effect(q, r, ours, archive) for q in LEDGER for r in q.readings]
+    base = Row(published.LOGITS["both"], archive.row(ours))
+    readings = [(q, r, _reading_row(r, ours, base, archive)) for q in LEDGER for r in q.readings]
+    changes = [None if row is None or row.failures else row.change for *_, row in readings]
+    signs = verdicts.directions(changes)
+    return [_effect(*each, sign) for each, sign in zip(readings, signs, strict=True)]
 
 
-def _effect(question: Question, reading: Reading, ours: Config, archive: Archive) -> Effect:
+def _reading_row(reading: Reading, ours: Config, base: Row, archive: Archive) -> Row | None:
+    """None where no run can show the reading."""
     config = reading.config(ours)
     if config is None:
+        return None
+    return Row(base.paper, archive.row(config), archive.failed(config), against=base)
+
+
+def _effect(question: Question, reading: Reading, row: Row | None, sign: int | None) -> Effect:
+    if row is None:
         return Effect(question, reading, None, None, reading.instead)
-    records, failures, base = archive.row(config), archive.failed(config), archive.row(ours)
-    delta = change(records, base) if records and base and not failures else None
-    words = "diverged" if failures else verdicts.of_effect(delta)
-    return Effect(question, reading, measured_cell(records, failures), delta, words, len(records))
+    if row.failures:
+        return Effect(question, reading, row.measured, None, "diverged", len(row.records))
+    words = row.unstable or verdicts.of_effect(sign)
+    return Effect(question, reading, row.measured, row.change, words, len(row.records))
 
 
 def ledger_table(preset: str, archive: Archive) -> Table:
     """Each question that the paper leaves open: our reading and why, the others, and their effect on accuracy."""
     base = archive.row(jobs.config_for(preset, "cub"))
-    rows, asked = [], None
-    for effect in ledger_effects(preset, archive):
+    effects, rows, asked = ledger_effects(preset, archive), [], None
+    for effect in effects:
         question, delta = effect.question, effect.change
         about = {
             "question": question.asks,
@@ -266,17 +284,29 @@ def ledger_table(preset: str, archive: Archive) -> Table:
                 "seeds": effect.seeds or None,
                 "accuracy": effect.measured,
                 "effect": delta and Change(delta),
-                "p": delta and PValue(delta.p_clustered),
+                "p": delta and PValue(delta.p),
                 "verdict": effect.words,
             }
         )
         asked = question
-    standing = f"{accuracy_of(base)} % ({interval_of(base)}), {len(base)} seed(s)" if base else NOT_RUN
-    note = (
-        f"Our readings together, on {_on(preset, 'cub')}: {standing}. Each other reading changes this one thing, "
-        "all branches trained. Effect: difference in points to our readings, 95 % interval over images and seeds "
-        "(one seed: over images alone); p belongs to that interval; *better* or *worse* where it leaves out zero. "
-        "With two dozen comparisons, about one such word is due to chance."
-    )
     title = f"What the paper leaves open, measured on {_on(preset, 'cub')}"
-    return Table("ledger", title, rows, [note, *_drawn(preset)])
+    notes = [_ledger_note(preset, base, sum(e.change is not None for e in effects)), SAME_MACHINE_NOTE]
+    return Table("ledger", title, rows, [*notes, *_drawn(preset)])
+
+
+SAME_MACHINE_NOTE = (
+    "On one machine, the same settings and seed give the same run, bit for bit. Another processor rounds "
+    "differently, and the run becomes another one, as with another seed; a verdict from three runs may then change."
+)
+
+
+def _ledger_note(preset: str, base: Sequence[Record], tested: int) -> str:
+    standing = f"{accuracy_of(base)} % ({interval_of(base)}), {len(base)} seed(s)" if base else NOT_RUN
+    return (
+        f"All our readings together, on {_on(preset, 'cub')}: {standing}. Each other reading changes one thing; "
+        "all branches are trained. Effect: difference from our readings in points, with its 95 % interval over "
+        "test images and seeds (with one seed, over images alone) and that interval's p. *Better* or *worse*: "
+        f"significant at 5 % after Holm's correction over the {tested} readings tested; *{verdicts.UNCLEAR}*: not. "
+        "*Unstable*: some runs, but not all, are at chance level, or they lie more than "
+        f"{verdicts.FAR_APART:.0f} points apart; then the accuracy of each run is shown and nothing is tested."
+    )

@@ -243,6 +243,12 @@ def differing_figures(preset: str, options: RunOptions, numbers: Sequence[int] =
 
 
 def drawn_from(path: Path) -> dict[str, Any]:
-    """What a PNG that :func:`save` wrote says of its origin; {} where it says nothing."""
+    """What a PNG that :func:`save` wrote says of its origin; {} where it says nothing.
+
+    A setting that the kit gained after the figure was drawn has its default.
+    """
     with Image.open(path) as image:
-        return json.loads(image.info.get("Description") or "{}")
+        about = json.loads(image.info.get("Description") or "{}")
+    for run in about.get("runs", []):
+        run["config"] = Config().to_dict() | run["config"]
+    return about

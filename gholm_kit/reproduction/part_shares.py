@@ -1,8 +1,9 @@
 """Beyond the paper: does the crop keep, and the erasure take, what decides the class?
 
 Only a drawn set knows. ``parts.npz``, beside a run's record, holds one number for each test image: shares of the
-deciding map (see ``deciding_parts``) in the crop's box and under the erased region, and, as the yardstick of chance,
-under the same shape moved to a random place.
+deciding map (see ``deciding_parts``) in the crop's box and under the erased region. Two baselines: the same shape moved
+to a random place (chance), and the box moved to the centre of the image, where most objects are. Measurements made
+before the second baseline was added lack it.
 """
 
 from __future__ import annotations
@@ -28,21 +29,30 @@ THETAS = (1.0, 1.5, 2.0)
 
 
 def part_shares(net: GHOLMNet, study: Study) -> dict[str, np.ndarray]:
-    """For N images, (N,) float16 each: at each mu of Table 4, area, kept and kept_moved of the box; at some theta of
-    eq. (6), erased (area), removed and removed_moved."""
+    """For N images, (N,) float16 each: at each mu of Table 4, area, kept, kept_moved and kept_centred of the box; at
+    some theta of eq. (6), erased (area), removed and removed_moved."""
     heat, size = heat_of(net, study.images), study.images.shape[-1]
     found = {}
     for mu in MUS:
-        inside = box_masks(net.boxes(heat, mu), size)
+        boxes = net.boxes(heat, mu)
+        inside = box_masks(boxes, size)
         found[f"area_{mu:g}"] = inside.float().mean((1, 2))
         found[f"kept_{mu:g}"] = share(study.deciding, inside)
         found[f"kept_moved_{mu:g}"] = share(study.deciding, moved(inside))
+        found[f"kept_centred_{mu:g}"] = share(study.deciding, box_masks(centred(boxes, size), size))
     for theta in THETAS:
         mask = masking.threshold(heat, theta)
         found[f"erased_{theta:g}"] = mask.float().mean((1, 2))
         found[f"removed_{theta:g}"] = share(study.deciding, mask)
         found[f"removed_moved_{theta:g}"] = share(study.deciding, moved(mask))
     return {k: v.numpy().astype(np.float16) for k, v in found.items()}  # three digits are enough
+
+
+def centred(boxes: torch.Tensor, size: int) -> torch.Tensor:
+    """Boxes (B, 4) of the same sides in the middle of an image of ``size`` x ``size``, rounded down."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    low = (size - sides) // 2
+    return torch.cat([low, low + sides], 1)
 
 
 @torch.no_grad()

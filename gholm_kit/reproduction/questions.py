@@ -64,10 +64,10 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "cam_class",
-        "Whose class c is explained in training?",
-        "the predicted class",
+        "Which class c does the heatmap explain in training?",
+        'section 2.2: "the predicted class"; section 3.2: "the class that the image belongs to"',
         "predicted",
-        "section 2.2 says so; test time has no labels",
+        "section 2.2 describes the flow of gradients, and test time has no labels",
         (Reading("ground truth", {"cam_class": "label"}),),
     ),
     Question(
@@ -84,7 +84,7 @@ LEDGER: tuple[Question, ...] = (
         "silent",
         "unit length",
         "Khosla [26] normalises, and eq. (11) with negatives only has no lower bound otherwise",
-        (Reading("z as it comes", {"normalize": False}),),
+        (Reading("unnormalised z", {"normalize": False}),),
     ),
     Question(
         "z",
@@ -102,10 +102,10 @@ LEDGER: tuple[Question, ...] = (
         "Sum or mean over I in eq. (11)?",
         "a sum",
         "mean",
-        "the sum grows with the batch, 32 times the mean here, and would swamp cross-entropy",
+        "the sum grows with the batch: here it is 32 times the mean and would swamp the cross-entropy",
         (
             Reading("sum, as printed", {"reduction": "sum"}),
-            Reading("sum of z as it comes: eq. (11) to the letter", {"reduction": "sum", "normalize": False}),
+            Reading("sum, unnormalised z: eq. (11) to the letter", {"reduction": "sum", "normalize": False}),
         ),
     ),
     Question(
@@ -113,7 +113,7 @@ LEDGER: tuple[Question, ...] = (
         "Which temperature?",
         '0.7, "after [26]"',
         "0.7",
-        "as printed; Khosla's own best is 0.1, and 0.07 stands in the authors' code",
+        "as printed; Khosla's own best is 0.1, and Khosla's code has 0.07",
         (
             Reading("0.1", {"tau": 0.1}),
             Reading("0.07", {"tau": 0.07}),
@@ -128,7 +128,7 @@ LEDGER: tuple[Question, ...] = (
         "What do erased pixels become?",
         "silent",
         "the mean colour (zero after normalisation)",
-        "what WS-DAN's code does [5]",
+        "as in a public PyTorch code of WS-DAN [5], which is not its authors'",
         (
             Reading("black", {"fill": "black"}),
             Reading("the image's mean per channel", {"fill": "channel_mean"}),
@@ -140,7 +140,7 @@ LEDGER: tuple[Question, ...] = (
         "Is theta drawn for each image or for each batch?",
         '"a random number"',
         "for each image",
-        "WS-DAN [5] draws for each image",
+        "as in the same public code of WS-DAN",
         (Reading("for each batch", {"theta_per": "batch"}),),
     ),
     Question(
@@ -156,15 +156,18 @@ LEDGER: tuple[Question, ...] = (
         "Is there a margin round the box?",
         "silent",
         "none",
-        "the paper names none",
-        (Reading("0.1 of its sides (WS-DAN, training)", {"crop_padding": 0.1}),),
+        "the paper mentions none",
+        (
+            Reading("0.1 of the box's sides", {"crop_padding": 0.1}),
+            Reading("0.1 of the image's sides (public WS-DAN code)", {"crop_margin": 0.1}),
+        ),
     ),
     Question(
         "crop_min_size",
-        "Has the box a smallest size?",
+        "Does the box have a minimum size?",
         "silent",
         "none; an empty mask gives the whole image",
-        "the paper names none",
+        "the paper mentions none",
         (Reading("half the image's side", {"crop_min_size": 0.5}),),
     ),
     Question(
@@ -188,7 +191,7 @@ LEDGER: tuple[Question, ...] = (
         "How strong is the jitter?",
         "brightness and saturation, amounts not stated",
         "brightness 0.126, saturation 0.5",
-        "the amounts in WS-DAN's code",
+        "the amounts in the same public code of WS-DAN",
         (Reading("none", {"brightness": 0.0, "saturation": 0.0}),),
     ),
     Question(
@@ -207,7 +210,7 @@ LEDGER: tuple[Question, ...] = (
         "How many epochs?",
         "not stated; the rate falls after 15 and 30",
         f"{load_config('paper').epochs} (mini birds: {load_config('mini').epochs})",
-        "a third leg as long as the first two",
+        "a third stage as long as each of the first two",
         (Reading("twice as many, decays twice as late", longer=2),),
     ),
     Question(
@@ -227,7 +230,7 @@ LEDGER: tuple[Question, ...] = (
         "Which ImageNet-22k weights?",
         "silent",
         "fb_in22k",
-        "the plain reading: not fine-tuned on ImageNet-1k",
+        "the plain reading: ImageNet-22k alone, not fine-tuned on ImageNet-1k",
         (
             Reading(
                 "fine-tuned on ImageNet-1k (fb_in22k_ft_in1k)",
@@ -251,9 +254,9 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "seeds",
-        "How far do two runs of one row differ?",
-        "one run per row, no spread",
-        "several seeds, interval and paired test",
+        "How much do two runs of one row differ?",
+        "silent: neither a number of runs nor a spread",
+        "several seeds, with an interval over images and seeds",
         "0.2 points are 12 of CUB's 5794 images",
         (Reading("one run", instead="measured, see the seeds' spread in Tables 2 and 3"),),
     ),

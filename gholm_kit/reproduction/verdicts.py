@@ -1,39 +1,106 @@
-"""When is a claim of the paper reproduced? The rule in one place.
+"""When do the records agree with a claim of the paper? The rule in one place.
 
-A claim here is a direction: this row is better than that one. The measured difference has a 95 % interval over test
-images and seeds (``uncertainty.difference``).
+A claim here is a direction: this row is better than that one. Whether a measured difference has a direction is
+decided for all comparisons of one table together, by Holm's correction of their p values (``uncertainty.holm``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from gholm_kit.table import NOT_RUN, Interval
-from gholm_lib.uncertainty import Difference
+from gholm_lib.records import Record
+from gholm_lib.uncertainty import Difference, accuracy_interval, holm
 
-REPRODUCED, CONTRADICTED, NOISE = "reproduced", "contradicted", "within noise"
+REPRODUCED, CONTRADICTED = "reproduced", "contradicted"  # on the paper's data
+SAME, OPPOSITE = "same direction", "opposite direction"  # on other data
+UNCLEAR = "not distinguishable"
 COMPATIBLE = "inside the interval"
+LEVEL = 0.05  # of a family of comparisons
+FAR_APART = 20.0  # points between the best and the worst run of a row; the seeds of most rows lie within 4
+
+Agreement = (
+    int | None
+)  # with the claim: 1 as the paper says, -1 the other way, 0 neither is significant, None not run
+
 NUMBER_RULE = (
-    "The paper's number itself: *inside the interval* of the measured accuracy, which a wide interval makes easy, "
-    "or measured above or below it."
-)
-RULE = (
-    "Verdict on a step that the paper reports: *reproduced* when the 95 % interval of the measured difference lies "
-    "on the paper's side of zero, *contradicted* when it lies on the other side, *within noise* when it holds zero, "
-    "*not run* without records. With many comparisons, one in twenty such intervals misses by chance."
+    "The paper's number itself: *inside the interval* of the measured accuracy (easy for a wide interval), or "
+    "*measured above it* or *below it*."
 )
 
 
-def of_difference(measured: Difference | None, claimed: float) -> str:
-    """Verdict on "this is better" (``claimed`` > 0) or "this is worse" (< 0)."""
+def rule(real: bool) -> str:
+    """The rule in words; ``real``: on the data that the paper used."""
+    agree, differ = (REPRODUCED, CONTRADICTED) if real else (SAME, OPPOSITE)
+    return (
+        f"Verdict on a direction that the paper claims: *{agree}* or *{differ}* where the difference is significant "
+        f"at 5 % after Holm's correction over the comparisons of this table; *{UNCLEAR}* where it is not; "
+        f"*{NOT_RUN}* without records. Interval and p are those of the single comparison, before the correction. "
+        "*Unstable*: some runs of a row, but not all, are at chance level, or the runs lie more than "
+        f"{FAR_APART:.0f} points apart; such a row has no common mean, so it gets neither an interval nor a test."
+    )
+
+
+# ---------------------------------------------------------------------- is there a direction?
+
+
+def directions(changes: Sequence[Difference | None]) -> list[int | None]:
+    """The sign of each significant difference of one family, 0 for the others; None where nothing was measured.
+
+    Significant: Holm's adjusted p, over the measured differences of the family, is below 5 %.
+    """
+    measured = [c for c in changes if c is not None]
+    adjusted = iter(holm([c.p for c in measured]))
+    return [None if c is None else int(np.sign(c.mean)) * (next(adjusted) < LEVEL) for c in changes]
+
+
+def instability(records: Sequence[Record], answer: str | None = None) -> str | None:
+    """Why the runs of one row have no common mean, in words; None where they have one.
+
+    At chance: the 95 % interval of the run's accuracy reaches down to one in the number of classes.
+    """
+    lost = [_at_chance(r, answer) for r in records]
+    if any(lost) and not all(lost):
+        return f"unstable: {sum(lost)} of {len(lost)} runs at chance"
+    accuracies = [r.results["last"][answer or r.answer] for r in records]
+    if accuracies and max(accuracies) - min(accuracies) > FAR_APART:
+        return f"unstable: runs from {min(accuracies):.0f} to {max(accuracies):.0f} %"
+    return None
+
+
+def _at_chance(record: Record, answer: str | None) -> bool:
+    low, _ = accuracy_interval(record.predictions.correct(answer or record.answer))
+    return low <= 1 / record.data["classes"]
+
+
+# ---------------------------------------------------------------------- verdicts
+
+
+def agreement(direction: int | None, claimed: float) -> Agreement:
+    """Of a measured direction with "this is better" (``claimed`` > 0) or "this is worse" (< 0)."""
     if claimed == 0:
         raise ValueError("the paper claims no direction here")
-    if measured is None:
+    return None if direction is None else direction * int(np.sign(claimed))
+
+
+def of_all(agreements: Iterable[Agreement]) -> Agreement:
+    """Agreement with a claim that makes several comparisons: the worst of them counts."""
+    agreements = set(agreements)
+    for worst in (-1, None, 0, 1):
+        if worst in agreements:
+            return worst
+    raise ValueError("no comparison at all")
+
+
+def word(agreement: Agreement, real: bool) -> str:
+    """The verdict; ``real``: on the data that the paper used."""
+    if agreement is None:
         return NOT_RUN
-    low, high = (measured.low, measured.high) if claimed > 0 else (-measured.high, -measured.low)
-    if low > 0:
-        return REPRODUCED
-    return CONTRADICTED if high < 0 else NOISE
+    if agreement == 0:
+        return UNCLEAR
+    return {1: (SAME, REPRODUCED), -1: (OPPOSITE, CONTRADICTED)}[agreement][real]
 
 
 def of_number(measured: Interval | None, paper: float) -> str:
@@ -45,19 +112,6 @@ def of_number(measured: Interval | None, paper: float) -> str:
     return "measured above it" if measured.low > paper else "measured below it"
 
 
-def of_effect(measured: Difference | None) -> str:
-    """What another reading does to the accuracy, in words."""
-    if measured is None:
-        return NOT_RUN
-    if measured.low > 0:
-        return "better"
-    return "worse" if measured.high < 0 else NOISE
-
-
-def of_all(verdicts: Iterable[str]) -> str:
-    """Verdict on a claim that makes several comparisons: the worst of them counts."""
-    verdicts = set(verdicts)
-    for verdict in (CONTRADICTED, NOT_RUN, NOISE, REPRODUCED):
-        if verdict in verdicts:
-            return verdict
-    raise ValueError("no comparison at all")
+def of_effect(direction: int | None) -> str:
+    """What another reading does to the accuracy."""
+    return {None: NOT_RUN, 1: "better", -1: "worse", 0: UNCLEAR}[direction]

@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 
+from gholm_kit.reproduction import verdicts
 from gholm_kit.table import Change, Interval, Mean, PValue, Table, change, mean_of, results_table
 from gholm_lib import Config
 from gholm_lib.predictions import Predictions
@@ -58,9 +59,22 @@ def test_a_change_has_its_sign_and_zero_has_none():
     assert str(Change(Difference(10.04, 10.0, 10.06, 3))) == "+10.0 (+10.0 to +10.1)"
 
 
+def test_a_bound_near_zero_keeps_its_sign():
+    assert str(Change(Difference(1.2, 0.03, 2.4, 3))) == "+1.2 (+0.03 to +2.4)"
+    assert str(Change(Difference(-0.01, -0.04, 0.02, 3))) == "0.0 (−0.04 to +0.02)"
+
+
 @pytest.mark.parametrize(
     ("p", "shown"),
-    [(0.0004, "< 0.001"), (0.0123, "0.012"), (0.0995, "0.100"), (0.5488, "0.55"), (1.0, "1.00")],
+    [
+        (0.0004, "< 0.001"),
+        (0.0123, "0.012"),
+        (0.0498, "0.0498"),
+        (0.0503, "0.0503"),
+        (0.0995, "0.100"),
+        (0.5488, "0.55"),
+        (1.0, "1.00"),
+    ],
 )
 def test_p_values(p, shown):
     assert str(PValue(p)) == shown
@@ -76,7 +90,7 @@ TABLE = Table(
             "row": "one | two",
             "measured": Mean(50.0, 1.5, 3),
             "interval": Interval(1, 2),
-            "verdict": "within noise",
+            "verdict": "not distinguishable",
         },
         {"row": "100 %_", "measured": "not run", "interval": None, "verdict": "contradicted"},
     ],
@@ -87,7 +101,7 @@ TABLE = Table(
 def test_markdown_keeps_bars_inside_cells():
     lines = TABLE.markdown().splitlines()
     assert lines[0] == "## A & B"
-    assert lines[4] == "| one \\| two | 50.0 ± 1.5 | 1.0 to 2.0 | within noise |"
+    assert lines[4] == "| one \\| two | 50.0 ± 1.5 | 1.0 to 2.0 | not distinguishable |"
     assert lines[5] == "| 100 %_ | not run | – | contradicted |"
     assert lines[-1] == "- A note with *stress*."
     assert TABLE.markdown(heading=False).splitlines() == lines[2:6]
@@ -122,10 +136,27 @@ def test_every_row_of_latex_has_every_column():
     assert {line.replace(r"\&", "").count("&") for line in body} == {3}
 
 
-def test_the_notebook_marks_verdicts():
-    html = TABLE.styled().to_html()
-    assert html.count("background-color") == 2
-    assert "font-weight: bold" in html
+@pytest.mark.parametrize(
+    ("verdict", "bold"),
+    [
+        (verdicts.REPRODUCED, False),
+        (verdicts.SAME, False),
+        (verdicts.CONTRADICTED, True),
+        (verdicts.OPPOSITE, True),
+        (verdicts.UNCLEAR, False),
+        ("unstable: 1 of 3 runs at chance", False),
+        (verdicts.of_effect(1), False),
+        (verdicts.of_effect(-1), False),
+    ],
+)
+def test_the_notebook_marks_verdicts(verdict, bold):
+    html = Table("t", "", [{"verdict": verdict, "evidence": verdict}]).styled().to_html()
+    assert html.count("background-color") == 1
+    assert ("font-weight: bold" in html) == bold
+
+
+def test_what_was_not_run_has_no_colour():
+    assert "background-color" not in Table("t", "", [{"verdict": "not run"}]).styled().to_html()
 
 
 def test_some_columns_only():
@@ -153,6 +184,8 @@ def test_rows_of_one_recipe_are_compared():
     assert (first["branches"], first["Crop"], first["answer"]) == ("raw", "–", "50.0")
     assert first["difference to the row above"] == "–"
     assert second["difference to the row above"].startswith("+50.0 (")
+    change = table.rows[1]["difference to the row above"].of
+    assert second["p"] == str(PValue(change.p))
 
 
 def test_another_recipe_is_not_compared():

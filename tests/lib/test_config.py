@@ -41,6 +41,7 @@ OTHER = {
     "mu": 1.8,
     "connectivity": "4",
     "crop_padding": 0.1,
+    "crop_margin": 0.1,
     "crop_min_size": 0.2,
     "crop_square": True,
     "theta_low": 1.5,
@@ -150,7 +151,10 @@ def test_a_wrong_type_names_the_field_and_the_value(name, value):
             for n in ("image_size", "resize", "epochs", "batch_size", "evaluate_every")
             for v in (0, -1)
         ],
-        *[(n, -0.1) for n in ("gamma", "sup_weight", "weight_decay", "crop_padding", "theta_low")],
+        *[
+            (n, -0.1)
+            for n in ("gamma", "sup_weight", "weight_decay", "crop_padding", "crop_margin", "theta_low")
+        ],
         *[(n, -0.1) for n in ("brightness", "saturation")],
         *[(n, v) for n in ("momentum", "holdout", "drop_path", "crop_min_size") for v in (-0.1, 1)],
         ("seed", -1),

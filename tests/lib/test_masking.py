@@ -258,6 +258,8 @@ def test_bad_arguments_are_named(unchecked_shapes):
     boxes = torch.tensor([[0, 0, 2, 2]])
     with pytest.raises(ValueError, match=r"padding must be 0 or more, got -0\.6"):
         adjust_boxes(boxes, (4, 4), padding=-0.6)
+    with pytest.raises(ValueError, match=r"margin must be 0 or more, got -0\.1"):
+        adjust_boxes(boxes, (4, 4), margin=-0.1)
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match=f"min_size .* got {share}"):
             adjust_boxes(boxes, (4, 4), min_size=share)
@@ -352,6 +354,30 @@ def test_padding_by_hand():
     assert adjust_boxes(corner, (100, 100), min_size=0.3).tolist() == [[0, 0, 30, 30]]
     far = torch.tensor([[90, 95, 100, 100]])
     assert adjust_boxes(far, (100, 100), min_size=0.3).tolist() == [[70, 70, 100, 100]]
+
+
+def test_a_margin_is_a_share_of_the_image_and_ends_at_its_edge():
+    """By hand, and as WS-DAN's public code has it: the same margin for a small and a large box, cut off outside."""
+    boxes = torch.tensor([[40, 20, 60, 30], [40, 20, 90, 40], [0, 3, 10, 13]])
+    found = adjust_boxes(boxes, (50, 100), margin=0.1)
+    assert found.tolist() == [[30, 15, 70, 35], [30, 15, 100, 45], [0, 0, 20, 18]]
+    assert found.dtype == torch.int64
+
+
+@quick
+@given(boxes_in_images(), shares)
+def test_a_margin_keeps_the_box_and_stays_inside(case, margin):
+    boxes, (height, width) = case
+    x0, y0, x1, y1 = adjust_boxes(boxes, (height, width), margin=margin)[0].tolist()
+    before = boxes[0].tolist()
+    across, down = round(margin * width), round(margin * height)
+    assert [x0, y0] == [max(0, before[0] - across), max(0, before[1] - down)]
+    assert [x1, y1] == [min(width, before[2] + across), min(height, before[3] + down)]
+
+
+def test_the_other_readings_start_from_the_box_with_its_margin():
+    box = torch.tensor([[45, 45, 55, 50]])
+    assert adjust_boxes(box, (100, 100), margin=0.1, square=True).tolist() == [[35, 32, 65, 62]]
 
 
 # ---------------------------------------------------------------------- crop

@@ -436,6 +436,10 @@ def test_the_readings_of_the_box_reach_it(images):
     padded = make(crop_padding=0.2).attend(images)
     expected = masking.adjust_boxes(plain.crop_boxes, (64, 64), padding=0.2)
     assert torch.equal(padded.crop_boxes, expected)
+    with_margin = make(crop_margin=0.2).attend(images)
+    expected = masking.adjust_boxes(plain.crop_boxes, (64, 64), margin=0.2)
+    assert torch.equal(with_margin.crop_boxes, expected)
+    assert not torch.equal(expected, plain.crop_boxes)
     mask = masking.threshold(plain.heat, 1.1)
     for connectivity in ("4", "8"):
         out = make(mu=1.1, connectivity=connectivity).attend(images)

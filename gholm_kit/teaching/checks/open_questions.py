@@ -34,7 +34,7 @@ def by_chance(guess: dict, comparisons: int) -> str:
 
 
 def to_the_letter(changes: dict) -> str:
-    """Exercise 2: the Config fields that turn eq. (11) into what is printed: a sum, with vectors of any length."""
+    """Exercise 2: the fields of the Config that make eq. (11) what is printed: a sum over unnormalised vectors."""
     if not isinstance(changes, dict):
         raise NotYet(f"give a dict of fields and values, not a {type(changes).__name__}")
     try:

@@ -1,7 +1,7 @@
 """Pictures of tables: the paper's steps beside the measured ones, the ledger's readings, how many images it takes.
 
-A measured difference is a dot with its 95 % interval, what the paper prints a hollow diamond; what was not run says
-so.
+A measured difference is a dot with its 95 % interval, what the paper prints is a hollow diamond. What was not run,
+or has no common mean, says so.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ def _drawn(fig: Figure, datasets: Sequence[str]) -> None:
 
 
 @style.in_style
-def steps(panels: Mapping[str, Mapping[str, tuple[float, Difference | None]]]) -> Figure:
-    """What each branch adds: panels by data set, in each name → (the paper's step, the measured one)."""
+def steps(panels: Mapping[str, Mapping[str, tuple[float, Difference | str | None]]]) -> Figure:
+    """What each branch adds: panels by data set, in each name → (the paper's step, the measured one, or why there is
+    none; None: not run)."""
     fig, axes = style.styled(len(panels), 1, size=(6.2, 4.6), sharey=True, squeeze=False)
     for ax, (dataset, rows) in zip(axes[0], panels.items(), strict=True):
         _zero(ax)
         for x, (paper, delta) in enumerate(rows.values()):
             _papers(ax, x - 0.12, paper, "the paper" if x == 0 else None)
-            if delta is None:
-                ax.text(
-                    x + 0.12, 0, " not run", rotation=90, ha="center", va="bottom", fontsize=14, color="0.4"
-                )
+            if not isinstance(delta, Difference):
+                words, look = f" {delta or 'not run'}", {"fontsize": 14, "color": "0.4"}
+                ax.text(x + 0.12, 0, words, rotation=90, ha="center", va="bottom", **look)
             else:
                 _dot(ax, x + 0.12, delta, label=f"measured, {delta.seeds} seed(s)" if x == 0 else None)
         ax.set_xticks(range(len(rows)), rows)

@@ -14,7 +14,9 @@ from gholm_lib.predictions import Predictions
 from gholm_lib.records import Record
 
 
-def made_up(config: Config, right: Iterable[bool], tested_mu: float | None = None, **answers) -> Record:
+def made_up(
+    config: Config, right: Iterable[bool], tested_mu: float | None = None, classes: int = 200, **answers
+) -> Record:
     """A run that answers rightly where ``right`` says so; ``raw`` and ``crop`` may differ from the answer."""
     right = np.asarray(list(right), bool)
 
@@ -36,7 +38,7 @@ def made_up(config: Config, right: Iterable[bool], tested_mu: float | None = Non
         config=config.to_dict(),
         data={
             "name": config.dataset,
-            "classes": 2,
+            "classes": classes,
             "train": 8,
             "test": len(right),
             "test_ids_sha256": "same",

@@ -117,7 +117,7 @@ def test_settings_that_the_paper_leaves_open_are_all_asked_for():
     """Each field of the Config that names a reading of the paper has its question."""
     asked = {f for q in LEDGER for r in q.readings for f in r.changes}
     open_fields = (
-        "cam_weighted cam_class cam_layer connectivity crop_padding crop_min_size crop_square theta_per fill"
+        "cam_weighted cam_class cam_layer connectivity crop_padding crop_margin crop_min_size crop_square"
     )
-    open_fields += " tau denominator normalize reduction z brightness saturation"
+    open_fields += " theta_per fill tau denominator normalize reduction z brightness saturation"
     assert set(open_fields.split()) <= asked

@@ -57,6 +57,17 @@ def test_a_figure_of_another_network_is_found(elsewhere):
     assert paper_figures.differing_figures("mini", OPTIONS, [3]) == [path]
 
 
+def test_a_setting_that_came_later_makes_no_figure_differ(elsewhere):
+    (path,) = paper_figures.write_figure(3, "mini", OPTIONS)
+    for changed, differing in (({}, []), ({"mu": 1.9}, [path])):
+        about = paper_figures.drawn_from(path)
+        about["runs"][0]["config"] |= changed
+        del about["runs"][0]["config"]["crop_margin"]
+        fig, _ = style.styled()
+        style.save(fig, path.stem, about=about)
+        assert paper_figures.differing_figures("mini", OPTIONS, [3]) == differing
+
+
 def test_other_pictures_say_nothing_of_an_origin(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
     assert paper_figures.drawn_from(tmp_path / "plain.png") == {}

@@ -36,26 +36,66 @@ def by_row(table) -> dict[str, dict]:
 # ---------------------------------------------------------------------- verdicts
 
 
+def measured(mean: float, p: float) -> Difference:
+    """A difference of which only mean and p matter."""
+    return Difference(mean, mean - 1, mean + 1, 3, p)
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "claimed", "verdict"),
+    ("mean", "p", "claimed", "drawn", "real"),
     [
-        (0.1, 2.0, 0.8, "reproduced"),
-        (-2.0, -0.1, 0.8, "contradicted"),
-        (-0.1, 2.0, 0.8, "within noise"),
-        (-2.0, -0.1, -0.8, "reproduced"),
-        (0.1, 2.0, -0.8, "contradicted"),
-        (0.0, 0.0, 0.8, "within noise"),
-        (0.0, 0.5, 0.8, "within noise"),
+        (1.0, 0.04, 0.8, "same direction", "reproduced"),
+        (-1.0, 0.04, 0.8, "opposite direction", "contradicted"),
+        (1.0, 0.06, 0.8, "not distinguishable", "not distinguishable"),
+        (-1.0, 0.04, -0.8, "same direction", "reproduced"),
+        (1.0, 0.04, -0.8, "opposite direction", "contradicted"),
+        (0.0, 1.0, 0.8, "not distinguishable", "not distinguishable"),
     ],
 )
-def test_verdict_on_a_direction(low, high, claimed, verdict):
-    assert verdicts.of_difference(Difference((low + high) / 2, low, high, 3), claimed) == verdict
+def test_verdict_on_a_direction(mean, p, claimed, drawn, real):
+    (direction,) = verdicts.directions([measured(mean, p)])
+    found = verdicts.agreement(direction, claimed)
+    assert verdicts.word(found, real=False) == drawn
+    assert verdicts.word(found, real=True) == real
 
 
 def test_verdict_without_records_or_direction():
-    assert verdicts.of_difference(None, 1) == NOT_RUN
+    assert verdicts.directions([None]) == [None]
+    assert verdicts.word(verdicts.agreement(None, 1), real=False) == NOT_RUN
+    assert verdicts.of_effect(None) == NOT_RUN
     with pytest.raises(ValueError, match="no direction"):
-        verdicts.of_difference(None, 0)
+        verdicts.agreement(1, 0)
+
+
+def test_a_family_shares_its_five_percent():
+    """Holm: 0.012 < .05 / 4 and 0.016 < .05 / 3 hold, 0.03 > .05 / 2 does not; what was not run does not count."""
+    family = [measured(1, 0.03), measured(-2, 0.016), None, measured(3, 0.012), measured(1, 0.04)]
+    assert verdicts.directions(family) == [0, -1, None, 1, 0]
+    assert [verdicts.of_effect(d) for d in verdicts.directions(family)] == [
+        "not distinguishable",
+        "worse",
+        NOT_RUN,
+        "better",
+        "not distinguishable",
+    ]
+    assert verdicts.directions([measured(1, 0.03)]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        ((629, 91, 733), "unstable: 1 of 3 runs at chance"),
+        ((90, 271, 100), "unstable: 2 of 3 runs at chance"),
+        ((860, 890, 570), "unstable: runs from 57 to 89 %"),
+        ((95, 91, 88), None),  # all at chance: stable, and bad
+        ((870, 900, 890), None),
+        ((91,), None),
+        ((), None),
+    ],
+)
+def test_a_row_whose_runs_fall_into_two_groups_is_unstable(made, right, words):
+    row = [made(jobs.config_for("mini", "cub"), first(r, 1000), classes=11) for r in right]
+    assert verdicts.instability(row) == words
 
 
 def test_verdict_on_a_number_is_whether_the_interval_holds_it():
@@ -66,16 +106,16 @@ def test_verdict_on_a_number_is_whether_the_interval_holds_it():
 
 
 @pytest.mark.parametrize(
-    ("several", "verdict"),
+    ("several", "worst"),
     [
-        (["reproduced", "reproduced"], "reproduced"),
-        (["reproduced", "within noise"], "within noise"),
-        (["reproduced", "not run"], "not run"),
-        (["within noise", "contradicted", "not run"], "contradicted"),
+        ([1, 1], 1),
+        ([1, 0], 0),
+        ([0, 1, None], None),
+        ([0, -1, None], -1),
     ],
 )
-def test_of_several_the_worst_counts(several, verdict):
-    assert verdicts.of_all(several) == verdict
+def test_of_several_the_worst_counts(several, worst):
+    assert verdicts.of_all(several) == worst
 
 
 # ---------------------------------------------------------------------- the paper's tables
@@ -101,10 +141,17 @@ def test_table_2_by_hand(branches):
     rows = [r for r in paper_table(2, "mini", branches).rows]
     assert [str(r["measured"]) for r in rows] == ["60.0 ± 0.0", "75.0 ± 0.0", "76.0 ± 0.0", "65.0 ± 0.0"]
     assert [str(r["paper"]) for r in rows] == ["90.6", "91.4 (+0.8)", "91.6 (+0.2)", "91.8 (+0.2)"]
-    assert [r["verdict"] for r in rows] == [None, "reproduced", "within noise", "contradicted"]
+    assert [r["verdict"] for r in rows] == [
+        None,
+        "same direction",
+        "not distinguishable",
+        "opposite direction",
+    ]
     # 15 of 100 images gained: .15 ± 1.96 sqrt(.15 (1 - .15) / 100), whichever the number of equal seeds
     assert str(rows[1]["difference to the row above"]) == "+15.0 (+8.0 to +22.0)"
-    assert str(rows[1]["p"]) == "< 0.001"  # 30 pairs gained, none lost
+    assert str(rows[1]["p"]) == "< 0.001"
+    # 1 of 100: z = .01 / sqrt(.01 * .99 / 100); the p of the interval, not of all pairs pooled
+    assert str(rows[2]["p"]) == "0.31"
     assert str(rows[0]["best test epoch (optimistic)"]) == "61.0 ± 0.0"
     assert "the paper's number" not in rows[0]
 
@@ -118,9 +165,38 @@ def test_on_the_papers_data_the_number_is_judged_too(put, made):
     assert rows[1]["verdict"] == "contradicted"
 
 
+def test_the_verdicts_of_a_table_share_a_correction(put, made):
+    """7 of 100 images gained and 1 lost: p = .03, enough for one step, not for one of three."""
+    counts = {"Raw": 50, "Raw + Crop": 57, "Raw + Crop + Sup": 57, "Raw + Crop + Sup + Drop": 57}
+
+    def verdict(rows: list[str]) -> tuple[str, str]:
+        for row in rows:
+            right = first(counts[row])
+            right[0] = row == "Raw"
+            folder = put(made(jobs.config_for("mini", "cub", row), right))
+        found = paper_table(2, "mini", Archive.read(folder)).rows[1]
+        return str(found["p"]), found["verdict"]
+
+    p, alone = verdict(["Raw", "Raw + Crop"])
+    assert alone == "same direction"
+    assert verdict(list(counts)) == (p, "not distinguishable")
+
+
+def test_an_unstable_row_has_runs_but_neither_interval_nor_test(put, made):
+    for seed, right in enumerate((60, 9, 70)):
+        put(made(jobs.config_for("mini", "cub", "Raw", seed=seed), first(right), classes=11))
+        folder = put(made(jobs.config_for("mini", "cub", "Raw + Crop", seed=seed), first(90), classes=11))
+    raw, crop, *_ = paper_table(2, "mini", Archive.read(folder)).rows
+    assert (raw["measured"], raw["95 % interval"]) == ("60.0, 9.0, 70.0", None)
+    assert str(crop["measured"]) == "90.0 ± 0.0"
+    assert crop["95 % interval"] is not None
+    assert (crop["difference to the row above"], crop["p"]) == (None, None)
+    assert crop["verdict"] == "unstable: 1 of 3 runs at chance"
+
+
 def test_only_seeds_that_both_rows_have_are_compared(put, made):
     put(made(jobs.config_for("mini", "cub", "Raw", seed=0), first(50)))
-    put(made(jobs.config_for("mini", "cub", "Raw", seed=1), first(90)))
+    put(made(jobs.config_for("mini", "cub", "Raw", seed=1), first(58)))
     folder = put(made(jobs.config_for("mini", "cub", "Raw + Crop", seed=0), first(60)))
     row = paper_table(2, "mini", Archive.read(folder)).rows[1]
     assert str(row["measured"]) == "60.0"
@@ -143,7 +219,7 @@ def test_table_4_holds_each_mu_against_1_7(put, made):
     folder = put(made(ours, first(70), tested_mu=2.1))
     rows = {r["μ"]: r for r in paper_table(4, "mini", Archive.read(folder)).rows}
     assert list(rows) == list(published.MU)
-    assert rows[2.1]["verdict"] == "reproduced"
+    assert rows[2.1]["verdict"] == "same direction"
     assert rows[2.1]["difference to μ = 1.7"].of.mean == pytest.approx(-20)
     assert str(rows[2.1]["tested with μ only"]) == "70.0"
     assert rows[2.1]["difference to μ = 1.7, tested only"].of.mean == pytest.approx(-10)
@@ -155,7 +231,13 @@ def test_table_5_is_three_answers_of_one_network(put, made):
     folder = put(made(jobs.config_for("mini", "cub"), first(90), raw=first(80), crop=first(70)))
     rows = paper_table(5, "mini", Archive.read(folder)).rows
     assert [str(r["measured"]) for r in rows] == ["80.0", "70.0", "90.0"]
-    assert [r["verdict"] for r in rows] == [None, "reproduced", "reproduced"]
+    assert [r["difference to Raw + Crop"] and r["difference to Raw + Crop"].of.mean for r in rows] == [
+        -10,
+        -20,
+        None,
+    ]
+    assert [str(r["paper"]) for r in rows] == ["91.6 (−0.2)", "91.5 (−0.3)", "91.8"]
+    assert [r["verdict"] for r in rows] == ["same direction", "same direction", None]
 
 
 def test_published_rows_are_never_measured_ones(branches):
@@ -167,6 +249,8 @@ def test_published_rows_are_never_measured_ones(branches):
     assert all(r["95 % interval"] is None for r in rows[:5])
     assert [r["source"] for r in rows[:2]] == ["[4]", "[27]"]
     assert str(rows[-1]["paper"]) == "91.8 (+1.2)"
+    notes = [" ".join(paper_table(n, "mini", branches).notes) for n in (6, 7)]
+    assert ["Inception v3" in n for n in notes] == [True, False]  # WS-DAN's row stands in Table 6
 
 
 def test_a_row_that_diverged_says_so(branches, put):
@@ -210,13 +294,37 @@ def test_ledger_effects_by_hand(put, made):
             "unweighted, as printed",
             "ground truth",
             "all but i (Khosla [26])",
-            "z as it comes",
+            "unnormalised z",
             "0.1",
         )
     ]
-    assert words == ["worse", "better", "within noise", "diverged", NOT_RUN]
+    assert words == ["worse", "better", "not distinguishable", "diverged", NOT_RUN]
     assert rows["unweighted, as printed"]["effect"].of.mean == pytest.approx(-20)
-    assert rows["z as it comes"]["effect"] is None
+    assert rows["unnormalised z"]["effect"] is None
+
+
+def test_the_readings_of_the_ledger_share_a_correction(put, made):
+    """7 of 100 images gained and 1 lost: p = .03, enough for one reading, not for each of two."""
+    ours = jobs.config_for("mini", "cub")
+    better = first(57)
+    better[0] = False
+    put(made(ours, first(50)))
+    words = []
+    for changes in ({"tau": 0.1}, {"fill": "black"}):
+        archive = Archive.read(put(made(ours.replace(**changes), better)))
+        words.append([e.words for e in extra_tables.ledger_effects("mini", archive) if e.change])
+    assert words == [["better"], ["not distinguishable"] * 2]
+
+
+def test_the_ledger_shows_each_run_of_an_unstable_reading(put, made):
+    ours = jobs.config_for("mini", "cub")
+    for seed, right in enumerate((63, 9, 73)):
+        put(made(ours.replace(seed=seed), first(80), classes=11))
+        folder = put(made(ours.replace(seed=seed, normalize=False), first(right), classes=11))
+    rows = {r["other reading"]: r for r in extra_tables.ledger_table("mini", Archive.read(folder)).rows}
+    row = rows["unnormalised z"]
+    assert (row["accuracy"], row["effect"], row["p"]) == ("63.0, 9.0, 73.0", None, None)
+    assert row["in words"] == "unstable: 1 of 3 runs at chance"
 
 
 def test_parts_table_by_hand(branches):
@@ -228,14 +336,19 @@ def test_parts_table_by_hand(branches):
         "removed_moved_1.5": np.full(4, 0.1),
     }
     branches.parts[jobs.Job(jobs.config_for("mini", "cub"))] = shares
-    rows = [r for r in extra_tables.parts_table("mini", branches).rows if r["data"] == "mini_birds"]
+    table = extra_tables.parts_table("mini", branches)
+    rows = [r for r in table.rows if r["data"] == "mini_birds"]
     assert [r["branches"] for r in rows] == list(jobs.ROWS)
     assert rows[0]["box, share of the image"] == NOT_RUN
     assert str(rows[3]["deciding parts in the box"]) == "75 %"
     assert str(rows[3]["deciding parts erased"]) == "50 %"
-    verdict, evidence = claims._crop_finds("mini", branches)
-    assert "+50.0" in evidence
-    assert verdict == "reproduced"  # three in four images, one seed
+    assert rows[3]["the box centred"] is None  # an old measurement
+    shares["kept_centred_1.7"] = np.full(4, 0.5)
+    row = [r for r in extra_tables.parts_table("mini", branches).rows if r["data"] == "mini_birds"][3]
+    assert str(row["the box centred"]) == "50 %"
+    (found,) = claims._crop_finds("mini", branches)
+    assert (found.change.mean, found.claimed) == (pytest.approx(50), 1)
+    assert verdicts.directions([found.change]) == [1]  # three in four images, one seed
 
 
 def test_power_table_takes_the_measured_disagreement(branches):
@@ -249,8 +362,21 @@ def test_power_table_takes_the_measured_disagreement(branches):
 # ---------------------------------------------------------------------- claims
 
 
+def claim(preset: str, archive: Archive, start: str) -> tuple[str, str]:
+    """Verdict and evidence of the claim that begins so."""
+    (row,) = (r for r in claims.claims_table(preset, archive).rows if r["the paper says"].startswith(start))
+    return row["verdict"], row["evidence"]
+
+
 def test_every_claim_has_a_verdict_with_and_without_records(branches):
-    known = {"reproduced", "contradicted", "within noise", NOT_RUN, claims.NOT_TESTED, claims.BY_CONSTRUCTION}
+    known = {
+        verdicts.SAME,
+        verdicts.OPPOSITE,
+        verdicts.UNCLEAR,
+        NOT_RUN,
+        claims.NOT_TESTED,
+        claims.BY_CONSTRUCTION,
+    }
     for archive in (Archive({}, {}), branches):
         table = claims.claims_table("mini", archive)
         assert {r["verdict"] for r in table.rows} <= known
@@ -265,19 +391,62 @@ def test_without_records_no_claim_is_judged():
 
 def test_every_claim_says_in_which_chapter_it_is_seen():
     chapters = {p.name[:2] for p in (project_root() / "notebooks").glob("*.ipynb")}
-    for claim in claims.CLAIMS:
-        for place in claim.seen.split("; "):
-            assert place[:2] in chapters, claim.says
+    for each in claims.CLAIMS:
+        for place in each.seen.split("; "):
+            assert place[:2] in chapters, each.says
 
 
 def test_what_a_higher_threshold_must_do_is_no_finding(branches):
     shares = {f"{k}_{mu:g}": np.full(4, 1 / mu) for mu in jobs.MUS for k in ("area", "kept")}
     shares |= {f"kept_moved_{mu:g}": np.full(4, 0.1) for mu in jobs.MUS}
     branches.parts[jobs.Job(jobs.config_for("mini", "cub"))] = shares
-    for test in (claims._small_mu_large_crop, claims._large_mu_loses):
-        assert test("mini", branches)[0] == claims.BY_CONSTRUCTION
+    for start in ("With small μ the cropped region", "With large μ the crop loses"):
+        assert claim("mini", branches, start)[0] == claims.BY_CONSTRUCTION
     # Here the box of the small mu holds more beyond chance, not less, as the paper has it.
-    assert claims._small_mu_misses("mini", branches)[0] == "contradicted"
+    assert claim("mini", branches, "With small μ the crop locates")[0] == "opposite direction"
+
+
+def test_what_must_be_so_does_not_count_among_the_comparisons(branches):
+    shares = {f"{k}_{mu:g}": np.full(4, 1 / mu) for mu in jobs.MUS for k in ("area", "kept")}
+    shares |= {f"kept_moved_{mu:g}": np.full(4, 0.1) for mu in jobs.MUS}
+    parts = {jobs.Job(jobs.config_for("mini", "cub")): shares}
+    without, measured = (claims.judged("mini", Archive(branches.records, {}, p))[1] for p in ({}, parts))
+    assert measured == without + 2  # that the crop finds the parts, and that a small mu misses them
+
+
+def test_mu_is_contradicted_only_by_a_significant_best(put, made):
+    def judge(right_at_1_6: int, right_at_others: int) -> str:
+        ours = jobs.config_for("mini", "cub")
+        for mu in published.MU:
+            count = {1.7: 60, 1.6: right_at_1_6}.get(mu, right_at_others)
+            folder = put(made(ours.replace(mu=mu), first(count)))
+        return claim("mini", Archive.read(folder), "μ = 1.7 gives")[0]
+
+    assert judge(40, 40) == "same direction"  # all others are significantly worse
+    assert judge(61, 40) == "not distinguishable"
+    assert judge(65, 60) == "not distinguishable"  # better, p = .02, but one of five
+    assert judge(80, 60) == "opposite direction"
+
+
+def test_comparisons_of_the_same_name_are_the_same(branches):
+    """The family knows a comparison by its name."""
+    found: dict[str, set] = {}
+    for each in claims.CLAIMS:
+        for c in each.compare("mini", branches) if each.compare and not each.construction else ():
+            found.setdefault(c.name, set()).add((c.change, c.claimed))
+    assert all(len(own) == 1 for own in found.values())
+    assert len(found) == 22
+
+
+def test_a_claim_about_an_unstable_row_says_so(put, made):
+    for seed, right in enumerate((90, 9, 92)):
+        put(made(jobs.config_for("mini", "cub", "Raw", seed=seed), first(60), classes=11))
+        folder = put(made(jobs.config_for("mini", "cub", "Raw + Crop", seed=seed), first(right), classes=11))
+        put(made(jobs.config_for("mini", "cars", "Raw", seed=seed), first(60), classes=11))
+        put(made(jobs.config_for("mini", "cars", "Raw + Crop", seed=seed), first(80), classes=11))
+    verdict, evidence = claim("mini", Archive.read(folder), "Heatmap cropping")
+    assert verdict == "not distinguishable"
+    assert "mini_birds Crop: unstable: 1 of 3 runs at chance" in evidence
 
 
 # ---------------------------------------------------------------------- cost
@@ -314,8 +483,8 @@ def test_a_claim_on_several_sets_needs_all_of_them(put, made):
         ):
             put(made(jobs.config_for("mini", dataset, "Raw"), first(raw)))
             folder = put(made(jobs.config_for("mini", dataset), first(ours)))
-        return claims._beats_baseline("mini", Archive.read(folder))[0]
+        return claim("mini", Archive.read(folder), "The method beats its backbone")[0]
 
-    assert judge(80) == "reproduced"
-    assert judge(51) == "within noise"
-    assert judge(20) == "contradicted"
+    assert judge(80) == "same direction"
+    assert judge(51) == "not distinguishable"
+    assert judge(20) == "opposite direction"

@@ -8,7 +8,7 @@ import torch
 
 from gholm_kit.reproduction.archive import PARTS, load_parts
 from gholm_kit.reproduction.jobs import MUS
-from gholm_kit.reproduction.part_shares import THETAS, part_shares
+from gholm_kit.reproduction.part_shares import THETAS, centred, part_shares
 from gholm_kit.teaching.deciding_parts import Study, heat_of
 from gholm_lib import masking
 from gholm_lib.config import Config
@@ -48,10 +48,18 @@ def test_shares_are_those_of_the_boxes_and_masks(net, study):
         assert found[f"kept_{mu:g}"][1] == pytest.approx(left / 512, abs=1e-3)
         assert found[f"kept_{mu:g}"][0] == pytest.approx(found[f"area_{mu:g}"][0], abs=1e-3)
         assert found[f"kept_moved_{mu:g}"][0] == pytest.approx(found[f"area_{mu:g}"][0], abs=1e-3)
+        assert found[f"kept_centred_{mu:g}"][0] == pytest.approx(found[f"area_{mu:g}"][0], abs=1e-3)
+        low = (32 - (x1 - x0)) // 2  # of the image's left half, the centred box holds the columns low to 16
+        assert found[f"kept_centred_{mu:g}"][1] == pytest.approx((16 - low) * (y1 - y0) / 512, abs=1e-3)
     for theta in THETAS:
         mask = heat[1] > theta * heat[1].mean()
         assert found[f"erased_{theta:g}"][1] == pytest.approx(float(mask.float().mean()), abs=1e-3)
         assert found[f"removed_{theta:g}"][1] == pytest.approx(float(mask[:, :16].float().mean()), abs=1e-3)
+
+
+def test_a_centred_box_keeps_its_sides():
+    boxes = torch.tensor([[0, 0, 10, 4], [3, 20, 32, 31]])
+    assert centred(boxes, 32).tolist() == [[11, 14, 21, 18], [1, 10, 30, 21]]
 
 
 def test_nothing_measured_is_none(tmp_path):

@@ -20,13 +20,14 @@ def words(ax) -> str:
 
 def test_steps_beside_the_papers():
     delta = Difference(6.0, 3.0, 9.0, 3)
-    fig = tables.steps({"mini_birds": {"Crop": (0.8, delta), "Sup": (0.2, None)}})
+    unstable = "unstable: 1 of 3 runs at chance"
+    fig = tables.steps({"mini_birds": {"Crop": (0.8, delta), "Sup": (0.2, None), "Drop": (0.2, unstable)}})
     ax = fig.axes[0]
     assert [y for _, y in points(ax)] == [6.0]
     low, high = ax.containers[0].lines[2][0].get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((3.0, 9.0))
-    assert [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "D"] == [0.8, 0.2]
-    assert words(ax).strip() == "not run"
+    assert [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "D"] == [0.8, 0.2, 0.2]
+    assert [t.strip() for t in words(ax).split("\n")] == ["not run", unstable]
     assert "drawn" in fig.get_supxlabel()
 
 
@@ -49,15 +50,15 @@ def test_mu_has_a_series_trained_and_a_series_tested():
 def test_readings_are_lines_with_their_words():
     effects = [
         ("tau", "0.1", Difference(2.0, 1.0, 3.0, 3), "better"),
-        ("normalize", "z as it comes", None, "diverged"),
-        ("fill", "black", Difference(-0.5, -2.0, 1.0, 3), "within noise"),
+        ("normalize", "unnormalised z", None, "diverged"),
+        ("fill", "black", Difference(-0.5, -2.0, 1.0, 3), "not distinguishable"),
     ]
     ax = tables.readings(effects, "mini_birds").axes[0]
     assert points(ax) == [(2.0, 0.0), (-0.5, 2.0)]
     assert words(ax).strip() == "diverged"
     assert [t.get_text() for t in ax.get_yticklabels()] == [
         "tau: 0.1",
-        "normalize: z as it comes",
+        "normalize: unnormalised z",
         "fill: black",
     ]
     faces = [c.lines[0].get_markerfacecolor() for c in ax.containers]
@@ -67,7 +68,7 @@ def test_readings_are_lines_with_their_words():
 
 def test_a_reading_far_away_is_an_arrow_and_leaves_the_scale_to_the_others():
     near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
-    far = ("normalize", "z as it comes", Difference(-78.0, -80.0, -76.0, 3), "worse")
+    far = ("normalize", "unnormalised z", Difference(-78.0, -80.0, -76.0, 3), "worse")
     alone, both = (tables.readings(e, "mini_birds").axes[0] for e in ([near], [near, far]))
     assert points(both) == points(alone)
     assert both.get_xlim() == alone.get_xlim()
@@ -78,7 +79,7 @@ def test_a_reading_far_away_is_an_arrow_and_leaves_the_scale_to_the_others():
 
 def test_a_very_wide_interval_runs_off_the_chart():
     near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
-    wide = ("z", "as it comes", Difference(-11.0, -54.0, 30.0, 3), "within noise")
+    wide = ("z", "unnormalised", Difference(-11.0, -54.0, 30.0, 3), "not distinguishable")
     ax = tables.readings([near, wide], "mini_birds").axes[0]
     assert ax.get_xlim() == (-tables.FAR - 1, tables.FAR + 1)
 
