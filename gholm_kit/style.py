@@ -21,6 +21,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
+from PIL import Image
 from torch import Tensor
 
 from gholm_lib.config import Config
@@ -124,14 +125,19 @@ def save(
     config: Config | None = None,
     svg: bool = True,
     about: Mapping[str, Any] | None = None,
+    kept: bool = False,
 ) -> Path:
     """Write ``figures/<name>.png`` (300 dpi) and .svg, the same bytes each time; returns the PNG's path.
 
     config, about  what the figure was made from; kept in the files' metadata, as JSON under "Description"
+    kept           the figure is in git: leave it alone if it was made from the same, because another processor's network
+                   outputs differ in the last digits, and other fonts draw it otherwise
     """
     folder = figures_folder()
     folder.mkdir(exist_ok=True)
     told = dict(about or {}) | ({"config": config.to_dict()} if config else {})
+    if kept and made_from(folder / f"{name}.png") == told:
+        return folder / f"{name}.png"
     metadata = {"Title": name} | ({"Description": json.dumps(told, sort_keys=True)} if told else {})
     with matplotlib.rc_context(_STYLE), _flat_pixels(fig):
         files = {"png": {"dpi": 300, "metadata": metadata | {"Software": None}}}
@@ -140,6 +146,21 @@ def save(
         for kind, options in files.items():
             (folder / f"{name}.{kind}").write_bytes(_file(fig, format=kind, **options))
     return folder / f"{name}.png"
+
+
+def made_from(path: Path) -> dict[str, Any] | None:
+    """What a PNG that :func:`save` wrote says of its origin: {} if nothing, None where there is no such file.
+
+    A setting that the kit gained after the figure was drawn has its default.
+    """
+    if not path.exists():
+        return None
+    with Image.open(path) as image:
+        told = json.loads(image.info.get("Description") or "{}")
+    for run in (told, *told.get("runs", [])):
+        if "config" in run:
+            run["config"] = Config().to_dict() | run["config"]
+    return told
 
 
 def _file(fig: Figure, **options: Any) -> bytes:

@@ -160,10 +160,10 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
     The chance that any comparison without a true difference falls below .05 is at most 5 %.
     """
-    p = np.asarray(p, float)
-    order = np.argsort(p)
-    stepped = p[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty_like(p)
+    values = np.asarray(p, float)
+    order = np.argsort(values)
+    stepped = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
     return adjusted
 

@@ -83,7 +83,7 @@ def reproduce(request: Request) -> int:
         )
         return 0
     for figure in jobs.FIGURES if request.all else request.figure:
-        written = ", ".join(map(str, write_figure(figure, request.preset, request.options)))
+        written = ", ".join(map(str, write_figure(figure, request.preset, request.options, request.redraw)))
         print(f"figure {figure}: {written}")
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)

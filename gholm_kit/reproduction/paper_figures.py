@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ import numpy as np
 import timm
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
 from gholm_kit import style
 from gholm_kit.reproduction import jobs
@@ -210,17 +208,20 @@ _FIGURES = {
 }
 
 
-def write_figure(number: int, preset: str, options: RunOptions) -> list[Path]:
+def write_figure(number: int, preset: str, options: RunOptions, redraw: bool = False) -> list[Path]:
     """Draw a figure and save it as PNG and SVG; returns the PNGs."""
     return [
-        save(draw(preset, options), _name(number, ending, preset))
+        save(draw(preset, options), _name(number, ending, preset), redraw)
         for ending, draw in _FIGURES[number].items()
     ]
 
 
-def save(drawn: Drawn, name: str) -> Path:
-    """Into ``figures/``; the files say what the figure was drawn from."""
-    return style.save(drawn.figure, name, about=drawn.about)
+def save(drawn: Drawn, name: str, redraw: bool = False) -> Path:
+    """Into ``figures/``; the files say what the figure was drawn from.
+
+    redraw  also where the kept figure was drawn from the same settings, weights and images
+    """
+    return style.save(drawn.figure, name, about=drawn.about, kept=not redraw)
 
 
 def _name(number: int, ending: str, preset: str) -> str:
@@ -237,18 +238,6 @@ def differing_figures(preset: str, options: RunOptions, numbers: Sequence[int] =
         drawable = all(_is_at_hand(j.config, options) for j in jobs.figure_jobs(number, preset))
         for ending, draw in _FIGURES[number].items():
             path = folder / f"{_name(number, ending, preset)}.png"
-            if not (drawable and path.exists()) or drawn_from(path) != draw(preset, options).about:
+            if not (drawable and path.exists()) or style.made_from(path) != draw(preset, options).about:
                 found.append(path)
     return found
-
-
-def drawn_from(path: Path) -> dict[str, Any]:
-    """What a PNG that :func:`save` wrote says of its origin; {} where it says nothing.
-
-    A setting that the kit gained after the figure was drawn has its default.
-    """
-    with Image.open(path) as image:
-        about = json.loads(image.info.get("Description") or "{}")
-    for run in about.get("runs", []):
-        run["config"] = Config().to_dict() | run["config"]
-    return about

@@ -1,9 +1,9 @@
 """Beyond the paper: does the crop keep, and the erasure take, what decides the class?
 
 Only a drawn set knows. ``parts.npz``, beside a run's record, holds one number for each test image: shares of the
-deciding map (see ``deciding_parts``) in the crop's box and under the erased region. Two baselines: the same shape moved
-to a random place (chance), and the box moved to the centre of the image, where most objects are. Measurements made
-before the second baseline was added lack it.
+deciding map (see ``deciding_parts``) in the crop's box and under the erased region. Two baselines: the same shape
+moved to a random place (chance), and the box moved to the centre of the image, where most objects are. Measurements
+made before the second baseline was added lack it.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ class Request:
     check: bool = False
     """Start no long run and write nothing: fail if a table is not what the records give, if a figure says that it
     was drawn from other settings, weights or images, or if a run of seconds, made again, gives another result."""
+    redraw: bool = False
+    """Also draw figures again that were drawn from the same settings, weights and images (after a change of style)."""
     from_records: bool = False
     """Make tables and figures from the records that there are; start no run."""
     records: Path | None = None

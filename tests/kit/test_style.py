@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gholm_kit import style
+from gholm_lib.config import Config
 
 matplotlib.use("Agg")
 
@@ -72,3 +73,29 @@ def test_nothing_is_cut_off():
 
     assert size("") == (440, 330)
     assert size("far outside")[0] > 440
+
+
+def test_a_kept_figure_is_replaced_only_if_it_was_made_from_something_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "figures_folder", lambda: tmp_path)
+
+    def drawn(title: str, config: Config, **how) -> bytes:
+        fig, ax = style.styled()
+        ax.set_title(title)
+        return style.save(fig, "figure", config, svg=False, **how).read_bytes()
+
+    first = drawn("as on this machine", Config(), kept=True)
+    assert drawn("as another processor has it", Config(), kept=True) == first
+    assert drawn("on request", Config()) != first
+    second = drawn("from other settings", Config(mu=2.0), kept=True)
+    assert second != first
+    assert style.made_from(tmp_path / "figure.png")["config"]["mu"] == 2.0
+
+
+def test_a_setting_that_joined_later_does_not_make_a_figure_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "figures_folder", lambda: tmp_path)
+    before = {k: v for k, v in Config().to_dict().items() if k != "crop_margin"}
+    fig, _ = style.styled()
+    path = style.save(fig, "old", about={"config": before, "runs": [{"config": before}]}, svg=False)
+    told = style.made_from(path)
+    assert told["config"] == told["runs"][0]["config"] == Config().to_dict()
+    assert style.made_from(tmp_path / "absent.png") is None

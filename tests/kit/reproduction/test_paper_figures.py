@@ -34,7 +34,7 @@ def test_committed_figures_are_drawn_from_the_kept_networks():
 
 def test_a_figure_tells_settings_weights_and_images(elsewhere):
     (path,) = paper_figures.write_figure(3, "mini", OPTIONS)
-    about = paper_figures.drawn_from(path)
+    about = style.made_from(path)
     config = jobs.config_for("mini", "cub")
     (run,) = about["runs"]
     assert run == {"config": config.to_dict(), "weights_sha256": weights_digest(kept_network(config))}
@@ -48,7 +48,7 @@ def test_a_figure_tells_settings_weights_and_images(elsewhere):
 
 def test_a_figure_of_another_network_is_found(elsewhere):
     (path,) = paper_figures.write_figure(3, "mini", OPTIONS)
-    about = paper_figures.drawn_from(path)
+    about = style.made_from(path)
     about["runs"][0]["weights_sha256"] = "0" * 64
     fig, _ = style.styled()
     style.save(fig, path.stem, about=about)
@@ -60,7 +60,7 @@ def test_a_figure_of_another_network_is_found(elsewhere):
 def test_a_setting_that_came_later_makes_no_figure_differ(elsewhere):
     (path,) = paper_figures.write_figure(3, "mini", OPTIONS)
     for changed, differing in (({}, []), ({"mu": 1.9}, [path])):
-        about = paper_figures.drawn_from(path)
+        about = style.made_from(path)
         about["runs"][0]["config"] |= changed
         del about["runs"][0]["config"]["crop_margin"]
         fig, _ = style.styled()
@@ -70,7 +70,7 @@ def test_a_setting_that_came_later_makes_no_figure_differ(elsewhere):
 
 def test_other_pictures_say_nothing_of_an_origin(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
-    assert paper_figures.drawn_from(tmp_path / "plain.png") == {}
+    assert style.made_from(tmp_path / "plain.png") == {}
 
 
 @pytest.mark.slow
