@@ -13,6 +13,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -166,13 +167,23 @@ class Config:
     def digest(self) -> str:
         """Eight hex digits that change when any setting but the seed does.
 
-        A setting of _ADDED_LATER counts only when it is in use, so that runs from before it keep their names.
+        A setting of _ADDED_LATER counts only when it is in use, so that runs from before it keep their names. A
+        weights file counts by its content: where it lies is no part of the run.
         """
         plain = {f.name: f.default for f in fields(self) if f.name in _ADDED_LATER}
         settings = self.to_dict()
         unused = {k for k, v in plain.items() if settings[k] == v}
         settings = {k: v for k, v in settings.items() if k not in unused | {"seed"}}
+        if self.weights_sha256 is not None:
+            settings["weights"] = f"sha256:{self.weights_sha256}"
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the weights file; None for "packaged", "timm" and "none", and for a file that is not there."""
+        path = Path(self.weights)
+        known = self.weights in ("packaged", "timm", "none")
+        return None if known or not path.is_file() else file_sha256(path)
 
     @property
     def branches(self) -> str:
@@ -251,6 +262,21 @@ def load_config(source: str | Path = "mini", **changes: Any) -> Config:
         raise ConfigError(f"{path} must hold one JSON object of settings, got {settings!r:.60}")
     _check_names(settings, where=f" in {path}")
     return Config(**(_tuples(settings) | changes))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex; computed anew when the file has changed."""
+    about = path.stat()
+    return _file_sha256(path.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@lru_cache
+def _file_sha256(path: Path, size: int, time: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(2**22):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def config_from_dict(settings: dict[str, Any]) -> Config:

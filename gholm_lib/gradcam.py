@@ -19,7 +19,12 @@ Head = Callable[[Tensor], Tensor]
 
 
 class NonFiniteError(FloatingPointError):
-    """NaN or infinite numbers where a heatmap or a loss needs finite ones; the message says where."""
+    """NaN or infinite numbers where a heatmap or a loss needs finite ones; the message says where.
+
+    images  ids of the batch's images, where they are known
+    """
+
+    images: tuple[str, ...] = ()
 
 
 def channel_weights(head: Head, features: Tensor, target: Tensor | None = None) -> Tensor:

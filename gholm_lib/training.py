@@ -1,9 +1,9 @@
 """One training loop for every run: mixed precision, several processes, checkpoints, resuming.
 
 ``train(config)`` writes ``runs/<run id>/``: ``checkpoint.pt`` while it runs, then ``model.safetensors``,
-``record.json`` and ``predictions.npz``. Killed at any moment and started again, it goes on from the last
-epoch's end and comes to the same record: everything random is drawn from the seed, epoch, step and image, so
-there is no generator state to lose.
+``record.json``, ``predictions.npz`` and ``data_root.json``. Killed at any moment and started again, it goes on from
+the last epoch's end and comes to the same record: everything random is drawn from the seed, epoch, step and image,
+so there is no generator state to lose. A checkpoint or a record made from other data or weights is refused.
 """
 
 from __future__ import annotations
@@ -28,13 +28,21 @@ from tqdm.auto import tqdm
 
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
-from gholm_lib.environment import describe_environment, peak_memory
+from gholm_lib.environment import describe_environment, peak_memory, undisturbed
 from gholm_lib.evaluation import predict_all
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.predictions import Predictions
-from gholm_lib.records import RECORD, Record, describe_data, load_record, write_whole
+from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.records import (
+    RECORD,
+    Record,
+    RecordError,
+    load_record,
+    note_data_root,
+    write_whole,
+)
 
 CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
 
@@ -83,13 +91,37 @@ def learning_rate(config: Config, epoch: int) -> float:
 def train(config: Config, options: RunOptions | None = None, data: FineGrainedData | None = None) -> Record:
     """Train one network, or finish a run that was interrupted, or return one that is done.
 
-    raises NonFiniteError when a loss term is not finite; the state and the images are saved first.
+    raises  NonFiniteError when a loss term, a weight or an answer is not finite; the state and the images are saved
+            first. OtherOriginError when the run's folder holds a record or a checkpoint made from other data or
+            weights; SurroundingsError
     """
     options = options or RunOptions()
     folder = Path(options.runs) / config.run_id
+    data = data or load_dataset(config.dataset, options.data_root)
     if (folder / RECORD).exists():
-        return load_record(folder)
-    return _Run(config, options, data or load_dataset(config.dataset, options.data_root), folder).run()
+        record = load_record(folder)
+        require_own(folder, record, config, data)
+        return record
+    with undisturbed(uses_gpu(options), say):
+        return _Run(config, options, data, folder).run()
+
+
+def require_own(folder: Path, record: Record, config: Config, data: FineGrainedData) -> None:
+    """Hold a finished run's record against the data and weights at hand, and say what it does not tell.
+
+    raises OtherOriginError
+    """
+    now = origin(config, split_data(config, data))
+    say(require_same(of_record(record), now, folder, data.root, _ADVICE))
+
+
+_ADVICE = "take another folder for your runs (--runs), or remove the run's folder to train it anew"
+
+
+def say(line: str | None) -> None:
+    """Print a line, from one of several processes; None says nothing."""
+    if line and is_main_process():
+        print(line, flush=True)
 
 
 class _Run:
@@ -107,6 +139,7 @@ class _Run:
             net.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay
         )
         self.net, self.optimiser = self.accelerator.prepare(net, optimiser)
+        self.origin = origin(config, self.split)  # now, as the weights of the model hub have been fetched
         self.curve: list[dict[str, Any]] = []
         self.best: Predictions | None = None
         self.seconds = 0.0  # of earlier sessions of the same run
@@ -130,12 +163,13 @@ class _Run:
                 break
             batches.epoch = epoch
             entry = self._epoch(epoch, images, bar)
+            self._require_finite_weights(epoch)
             final = epoch + 1 == config.epochs or self._out_of_steps()
             if final or (epoch + 1) % config.evaluate_every == 0:
-                predictions = self._predict(test)
+                predictions = self._test(test, epoch)
                 entry["test"] = predictions.summary()
                 if held_out is not None:
-                    entry["held_out"] = self._predict(held_out).summary()
+                    entry["held_out"] = self._test(held_out, epoch).summary()
             self.curve.append(entry)
             self._save_checkpoint(self.seconds + time.perf_counter() - start)
             self._report(entry)
@@ -143,7 +177,7 @@ class _Run:
                 break
         bar.close()
         if predictions is None:  # killed between the last epoch and the record
-            predictions = self._predict(test)
+            predictions = self._test(test, len(self.curve) - 1)
         return self._finish(predictions, self.seconds + time.perf_counter() - start)
 
     # ------------------------------------------------------------------ one epoch
@@ -174,7 +208,8 @@ class _Run:
             try:
                 out = self.net(pixels, labels)
             except NonFiniteError as error:  # GradCAM looks at each step, the loss only at some
-                raise self._failed(f"{error} This was", epoch, step, {}, index) from error
+                images = self._training_ids(index)
+                raise self._failed(f"{error} This was", epoch, step, {}, images) from error
             meter.add(out, labels)
             if step % look_every == 0 or step + 1 == len(images):
                 self._require_finite(out.losses, meter, epoch, step, index)
@@ -196,21 +231,35 @@ class _Run:
         bad = [k for k, v in terms.items() if not torch.isfinite(v)] or ["total of an earlier step"]
         values = {k: float(v.detach()) for k, v in terms.items()}
         said = f"The loss term {bad[0]!r} is not finite (terms: {values})"
-        raise self._failed(said, epoch, step, values, index)
+        raise self._failed(said, epoch, step, values, self._training_ids(index))
+
+    def _training_ids(self, index: Tensor) -> list[str]:
+        return [self.split.train[i].image_id for i in index.tolist()]
+
+    def _require_finite_weights(self, epoch: int) -> None:
+        """Before they are tested and saved: the last step's are in no loss any more."""
+        bad = [n for n, p in self.bare_net.named_parameters() if not torch.isfinite(p).all()]
+        if bad:
+            raise self._failed(f"The weights {bad[0]!r} are not finite", epoch, None, {}, [])
 
     def _failed(
-        self, said: str, epoch: int, step: int, terms: dict[str, float], index: Tensor
+        self, said: str, epoch: int, step: int | None, terms: dict[str, float], images: Sequence[str]
     ) -> NonFiniteError:
-        """Keep the state and say which batch it was; returns the error to raise."""
-        images = [self.split.train[i].image_id for i in index.tolist()]
-        failure = {"epoch": epoch + 1, "step": step + 1, "terms": terms, "images": images}
+        """Keep the state and say which batch it was (step None: after the epoch); returns the error to raise."""
+        failure = {
+            "epoch": epoch + 1,
+            "step": None if step is None else step + 1,
+            "terms": terms,
+            "images": list(images),
+        }
         # Whichever process sees it first writes: the others' share of the batch may be sound.
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(failure, indent=1)
         write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
         write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
+        when = f"after epoch {epoch + 1}" if step is None else f"in epoch {epoch + 1}, step {step + 1}"
         return NonFiniteError(
-            f"{said} in epoch {epoch + 1}, step {step + 1}. The state and the batch's images are in "
+            f"{said} {when}. The state and the batch's images are in "
             f"{self.folder}/failure.pt and failure.json; the last good state is {self.folder}/checkpoint.pt. "
             "Try a lower lr, or precision bf16 or no."
         )
@@ -219,6 +268,13 @@ class _Run:
         return self.config.max_steps is not None and self.steps_done >= self.config.max_steps
 
     # ------------------------------------------------------------------ evaluation
+
+    def _test(self, images, epoch: int) -> Predictions:
+        try:
+            return self._predict(images)
+        except NonFiniteError as error:
+            said = f"{error} This was in the evaluation"
+            raise self._failed(said, epoch, None, {}, error.images) from error
 
     def _predict(self, images) -> Predictions:
         if self.accelerator.num_processes > 1:  # running means of batch norm: those of the process that saves
@@ -243,6 +299,7 @@ class _Run:
     def _state(self, seconds: float) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
+            "data": self.origin,
             "model": self.bare_net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.accelerator.scaler and self.accelerator.scaler.state_dict(),  # of fp16 only
@@ -262,7 +319,12 @@ class _Run:
         if not path.exists():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        self.bare_net.load_state_dict(state["model"])
+        say(require_same(state.get("data", {}), self.origin, path, self.split.data.root, _ADVICE))
+        try:
+            self.bare_net.load_state_dict(state["model"])
+        except RuntimeError as error:  # an older checkpoint, which does not tell its data
+            reason = str(error).splitlines()[-1].strip()
+            raise RecordError(f"{path} is of another network ({reason}); {_ADVICE}") from error
         self.optimiser.load_state_dict(state["optimiser"])
         if state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
@@ -277,7 +339,7 @@ class _Run:
         images = self.steps_done * self.config.batch_size
         record = Record(
             config=self.config.to_dict(),
-            data=describe_data(self.split.data, len(self.split.classes), self.split.train, self.split.test),
+            data=self.origin,
             results={
                 "last": predictions.summary(),
                 "best_test": _best(tested, "test", answer),
@@ -289,13 +351,14 @@ class _Run:
                 "images_per_second": round(images / seconds, 1),
                 "peak_memory_bytes": peak_memory(device),
             },
-            environment=describe_environment(device, self.accelerator.num_processes),
+            environment=describe_environment(device, self.accelerator.num_processes, self.config.precision),
             predictions=predictions,
         )
         if self.accelerator.is_main_process:
             weights = {k: v.detach().cpu().contiguous() for k, v in self.bare_net.state_dict().items()}
             data = safetensors.torch.save(weights, {"classes": json.dumps(self.split.classes)})
             write_whole(self.folder / "model.safetensors", lambda f: f.write(data))
+            note_data_root(self.folder, self.split.data.root.parent)
             record.save(self.folder)
             (self.folder / "checkpoint.pt").unlink(missing_ok=True)
             for left in self.folder.glob(".*.part"):  # of sessions that were killed while they wrote
@@ -318,17 +381,19 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def uses_gpu(options: RunOptions) -> bool:
+    """Whether a run with these options takes a GPU."""
+    return options.device != "cpu" and torch.cuda.is_available()
+
+
 def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
-    """The accelerator of a run; its errors name the option."""
+    """The accelerator of a run; its errors name the option. Call it, and use it, inside ``undisturbed``."""
     if options.device not in ("auto", "cpu", "cuda"):
         raise ValueError(f'device must be "auto", "cpu" or "cuda", got {options.device!r}')
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ValueError('device is "cuda", but PyTorch sees no GPU; `gholm doctor` tells more')
-    if torch.cuda.is_available() and options.device != "cpu":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
     # Without a GPU this must be said: Accelerator() alone would leave several CPU processes unconnected.
-    on_cpu = options.device == "cpu" or not torch.cuda.is_available()
+    on_cpu = not uses_gpu(options)
     if on_cpu and config.precision == "fp16":
         raise ValueError('precision is "fp16", which needs a GPU; on a CPU take bf16 or no (float32)')
     # accelerate keeps precision and device for the whole process; a notebook may want another for its next run.

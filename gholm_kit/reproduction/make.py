@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from gholm_kit.reproduction.archive import FAILURE, Archive
 from gholm_kit.reproduction.estimate import Estimate
 from gholm_kit.reproduction.jobs import Job
 from gholm_lib.config import RunOptions
-from gholm_lib.datasets import load_dataset
+from gholm_lib.datasets import DataError, load_dataset
 from gholm_lib.gradcam import NonFiniteError
-from gholm_lib.records import Record, write_whole
+from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.records import RECORD, Record, write_whole
 from gholm_lib.runs import evaluate_run
-from gholm_lib.training import is_main_process, train
+from gholm_lib.training import is_main_process, split_data, train
 
 
 def make_runs(
@@ -39,6 +40,8 @@ def make_runs(
     todo = [j for j in jobs if j not in archive]
     for dataset in dict.fromkeys(j.config.dataset for j in todo):
         load_dataset(dataset, options.data_root)
+    for line in require_own_records(jobs, archive, records, options):
+        say(line)
     estimate = Estimate.of(archive, options)
     say(f"{len(jobs)} runs and tests, {len(jobs) - len(todo)} recorded already; {estimate.left(todo)}")
     for done, job in enumerate(todo, 1):
@@ -48,11 +51,50 @@ def make_runs(
             estimate.learn(job, result)
             outcome = f"{result.accuracy:.1f} %"
         else:
-            outcome = f"loss not finite in epoch {result['epoch']}"
+            outcome = _said_of(result)
         say(
             f"[{done}/{len(todo)}] {job.name}: {outcome}, {time.perf_counter() - start:.0f} s; "
             f"{estimate.left(todo[done:])}"
         )
+
+
+def _said_of(failure: dict[str, Any]) -> str:
+    if failure["epoch"] is None:
+        return (
+            f"not finite when tested with mu {failure['tested_mu']:g}"
+            if failure["tested_mu"]
+            else "not finite"
+        )
+    if failure["step"] is None:
+        return f"not finite after epoch {failure['epoch']}"
+    return f"loss not finite in epoch {failure['epoch']}"
+
+
+def require_own_records(
+    jobs: Sequence[Job], archive: Archive, records: Path, options: RunOptions
+) -> Iterator[str]:
+    """Hold the records of these jobs against the data at hand; gives a line about older ones, which do not tell all.
+
+    A set that is not there is not compared: nothing is made from it.
+
+    raises OtherOriginError
+    """
+    silent, data = [], {}
+    for job in (j for j in jobs if j in archive.records):
+        name = job.config.dataset
+        if name not in data:
+            try:
+                data[name] = load_dataset(name, options.data_root)
+            except DataError:
+                data[name] = None
+        if data[name] is not None:
+            now = origin(job.config, split_data(job.config, data[name]))
+            advice = "take another folder of records (--records), or remove this record to make it anew"
+            kept = of_record(archive.records[job])
+            silent += [require_same(kept, now, records / job.name, data[name].root, advice)]
+    older = [line for line in silent if line]
+    if older:
+        yield f"{len(older)} records are older and do not tell all of their data, for example: {older[0]}"
 
 
 def _nothing(line: str) -> None:
@@ -91,7 +133,7 @@ def _failure(job: Job, error: NonFiniteError, options: RunOptions) -> dict[str, 
     """Settings, message and, where the training loop noted them, epoch, step and loss terms."""
     note = {"epoch": None, "step": None}
     path = Path(options.runs) / job.config.run_id / FAILURE
-    if path.exists():
+    if path.exists() and not (path.parent / RECORD).exists():  # else of an earlier attempt; this is a test
         note |= json.loads(path.read_text())
     # JSON has no NaN and no infinity.
     terms = {k: str(v) if not math.isfinite(v) else v for k, v in note.pop("terms", {}).items()}

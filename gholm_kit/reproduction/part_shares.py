@@ -1,8 +1,8 @@
 """Beyond the paper: does the crop keep, and the erasure take, what decides the class?
 
 Only a drawn set knows. ``parts.npz``, beside a run's record, holds one number for each test image: shares of the
-deciding map (``deciding_parts.deciding_map``) in the crop's box and under the erased region, and, as the yardstick of
-chance, under the same shape moved to a random place.
+deciding map (``deciding_parts.deciding_map``) in the crop's box and under the erased region, and, as the yardstick
+of chance, under the same shape moved to a random place.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from gholm_lib import masking
 from gholm_lib.config import RunOptions
 from gholm_lib.datasets import load_dataset
 from gholm_lib.model import GHOLMNet
-from gholm_lib.records import RECORD, write_whole
+from gholm_lib.records import RECORD, load_record, write_whole
 from gholm_lib.runs import load_network
+from gholm_lib.training import require_own
 
 THETAS = (1.0, 1.5, 2.0)
 
@@ -47,16 +48,20 @@ def part_shares(net: GHOLMNet, study: Study) -> dict[str, np.ndarray]:
 
 @torch.no_grad()
 def measure_parts(jobs: Sequence[Job], records: Path, options: RunOptions) -> int:
-    """Write ``parts.npz`` for the recorded drawn runs that lack it and whose network is at hand; how many."""
+    """Write ``parts.npz`` for the recorded drawn runs that lack it and whose network is at hand; how many.
+
+    raises OtherOriginError for a network that was trained on other pictures than those at hand
+    """
     studies: dict[str, Study] = {}
     todo = [j for j in jobs if _lacks_parts(j, records, options)]
     for job in todo:
-        config = job.config
+        config, run = job.config, Path(options.runs) / job.config.run_id
+        data = load_dataset(config.dataset, options.data_root)
+        require_own(run, load_record(run), config, data)
         if config.dataset not in studies:
-            data = load_dataset(config.dataset, options.data_root)
             truth = load_truth(data.root)
             studies[config.dataset] = study_images(data, config, truth, count=len(data.test))
-        shares = part_shares(load_network(Path(options.runs) / config.run_id), studies[config.dataset])
+        shares = part_shares(load_network(run), studies[config.dataset])
         write_whole(records / job.name / PARTS, lambda f, s=shares: np.savez_compressed(f, **s))
     return len(todo)
 

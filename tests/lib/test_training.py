@@ -46,6 +46,7 @@ CONFIG = Config(
 TRAIN, TEST = 12, 6  # images a class, three classes: four steps an epoch
 # What may differ between two equal runs, and nothing else.
 MAY_DIFFER = {"cost", "environment"}
+FINISHED = {"data_root.json", "model.safetensors", "predictions.npz", "record.json"}
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +78,7 @@ def options(data_root, tmp_path) -> RunOptions:
 
 def alone(**changes: str) -> dict[str, str]:
     """Environment of a child process: one thread, this project, nobody's settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GHOLM_", "ACCELERATE_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GHOLM_")}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)} | changes
 
 
@@ -107,11 +108,7 @@ def assert_same_result(first: Path, second: Path) -> None:
     for name in ("predictions.npz", "model.safetensors"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     for folder in (first, second):
-        assert sorted(p.name for p in folder.iterdir()) == [
-            "model.safetensors",
-            "predictions.npz",
-            "record.json",
-        ]
+        assert {p.name for p in folder.iterdir()} == FINISHED
 
 
 # ---------------------------------------------------------------------- killed and started again
@@ -187,8 +184,9 @@ def test_the_command_killed_from_outside_goes_on_and_says_so(data_root, tmp_path
 def test_a_finished_run_is_not_made_again(options, monkeypatch):
     config = CONFIG.replace(epochs=1)
     record = train(config, options)
-    monkeypatch.setattr(training, "_Run", None)  # anything but reading the record would fail
-    monkeypatch.setattr(training, "load_dataset", None)
+    monkeypatch.setattr(
+        training, "_Run", None
+    )  # anything but reading the record and the data's lists would fail
     again = train(config, options)
     assert (again.config, again.data, again.results) == (record.config, record.data, record.results)
     assert (again.curve, again.cost) == (record.curve, record.cost)
@@ -275,6 +273,52 @@ def test_a_heatmap_that_is_not_finite_keeps_the_state_too(options, monkeypatch):
             train(CONFIG, options)
     failure = kept_failure(options.runs / CONFIG.run_id, str(error.value))
     assert (failure["epoch"], failure["terms"]) == (2, {})
+
+
+def test_answers_that_are_not_finite_stop_the_run_and_are_no_answers(options, monkeypatch):
+    """In an evaluation, where there is no loss to look at: the first class would be taken for the answer."""
+    plain, calls = GHOLMNet.attend, []
+
+    def sometimes_nan(self, images):
+        out = plain(self, images)
+        calls.append(1)
+        if len(calls) == 4:  # second epoch, second batch of the 18 test images
+            out.crop_logits[0] = float("nan")
+        return out
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GHOLMNet, "attend", sometimes_nan)
+        with pytest.raises(NonFiniteError, match="in the evaluation after epoch 2") as error:
+            train(CONFIG, options)
+    run = options.runs / CONFIG.run_id
+    assert {p.name for p in run.iterdir()} == {"checkpoint.pt", "failure.json", "failure.pt"}
+    assert "checkpoint.pt" in str(error.value)
+    failure = json.loads((run / "failure.json").read_text())
+    assert (failure["epoch"], failure["step"]) == (2, None)
+    assert failure["images"] == [s.image_id for s in load_dataset("cub", options.data_root).test[16:]]
+    assert len(torch.load(run / "failure.pt", weights_only=True)["curve"]) == 1
+    assert train(CONFIG, options).curve[-1]["epoch"] == 2, "with the cause gone it goes on"
+
+
+@pytest.mark.parametrize("branches", [{}, {"crop": False, "sup": False, "drop": False}])
+def test_a_last_step_that_breaks_the_weights_is_not_saved_as_a_good_state(options, monkeypatch, branches):
+    config = CONFIG.replace(epochs=1, **branches)
+    plain = torch.optim.SGD.step
+
+    def breaks(self, *args, **kwargs):
+        plain(self, *args, **kwargs)
+        steps.append(1)
+        if len(steps) == 4:
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(float("inf"))
+
+    steps = []
+    monkeypatch.setattr(torch.optim.SGD, "step", breaks)
+    with pytest.raises(NonFiniteError, match=r"weights .* are not finite after epoch 1"):
+        train(config, options)
+    run = options.runs / config.run_id
+    assert {p.name for p in run.iterdir()} == {"failure.json", "failure.pt"}
+    assert json.loads((run / "failure.json").read_text())["step"] is None
 
 
 # ---------------------------------------------------------------------- what the loop computes
@@ -476,6 +520,18 @@ def test_a_saved_network_says_again_what_the_record_says(options):
     assert not load_network(run).training
 
 
+def test_a_network_trained_in_fp16_is_tested_on_a_cpu_in_float32(options, capsys):
+    config = CONFIG.replace(epochs=1, lr=0.02)
+    record = train(config, options)
+    run = options.runs / config.run_id
+    text = (run / "record.json").read_text()
+    (run / "record.json").write_text(text.replace('"precision": "no"', '"precision": "fp16"', 1))
+    again = evaluate_run(run, options)
+    assert again.config["precision"] == "fp16", "it says how the network was trained"
+    assert np.array_equal(again.predictions.both, record.predictions.both)
+    assert "tested here in float32" in capsys.readouterr().out
+
+
 def test_a_network_trained_without_crop_can_be_tested_with_it(options):
     config = CONFIG.replace(epochs=1, crop=False, sup=False, drop=False)
     record = train(config, options)
@@ -496,7 +552,7 @@ def test_other_test_images_are_not_taken_for_those_of_the_record(options, tmp_pa
     test = next(k for k, line in enumerate(lines) if line.endswith(" 0"))
     lines[test] = lines[test][:-1] + "1"
     split.write_text("\n".join(lines) + "\n")
-    with pytest.raises(RecordError, match="are not those of the run's record"):
+    with pytest.raises(RecordError, match=r"from other data .*: other test images"):
         evaluate_run(options.runs / config.run_id, RunOptions(other, options.runs, "cpu", quiet=True))
 
 
@@ -531,7 +587,7 @@ def test_two_processes_train_the_same_network_as_one(data_root, tmp_path):
     assert done.stdout.count("Raw + Crop") == 1, "only one of them speaks"
     assert [p.name for p in runs.iterdir()] == [config.run_id]
     run = runs / config.run_id
-    assert {p.name for p in run.iterdir()} == {"record.json", "predictions.npz", "model.safetensors"}
+    assert {p.name for p in run.iterdir()} == FINISHED
     record = load_record(run)
     assert record.environment["processes"] == 2
     assert np.isfinite(record.accuracy)
