@@ -55,6 +55,10 @@ class Request:
     """Make tables and figures from the records that there are; start no run."""
     records: Path | None = None
     """Folder of the records (default: data/records/PRESET)."""
+    weights: tuple[Path, ...] = ()
+    """Where the model hub is out of reach: the files from which the preset "paper" starts, each with the name of its
+    timm model: convnext_small.fb_in22k.safetensors; for dogs convnext_small.fb_in1k.safetensors, and for the ledger
+    convnext_small.fb_in22k_ft_in1k.safetensors as well."""
     shard: str = "1/1"
     """i/n: make the i-th of n shares of the runs, so that n processes share the work."""
     threads: int | None = None
@@ -101,7 +105,7 @@ def reproduce(request: Request) -> int:
         torch.set_num_threads(request.threads)
     records = request.records or records_folder() / request.preset
     part, parts = _share(request.shard)
-    own = jobs.shard(wanted(request), part, parts)
+    own = jobs.shard(jobs.with_weights(wanted(request), request.weights), part, parts)
     if request.dry_run:
         print(plan(own, records, request.options))
         return 0

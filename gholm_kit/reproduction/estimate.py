@@ -198,6 +198,14 @@ def _inside(folder: Path) -> Path:
     return folder.relative_to(root) if folder.is_relative_to(root) else folder
 
 
+def _weights(config: Config) -> str:
+    if config.weights == "timm":
+        return f"timm's {config.backbone}, from the model hub (or --weights {config.backbone}.safetensors)"
+    if config.weights_sha256 is None:
+        return config.weights
+    return f"timm's {config.backbone}, from {config.weights}, SHA-256 {config.weights_sha256}"
+
+
 def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     """What ``make_runs`` would do: runs, hours, disk and memory, and what the estimate rests on."""
     archive = Archive.read(records)
@@ -218,6 +226,8 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
             else "not measured yet"
         )
         lines.append(f"memory, {kind}: {held}")
+    for weights in sorted({_weights(c) for c in trained.values()}):
+        lines.append(f"starting weights: {weights}")
     for dataset in sorted({c.dataset for c in trained.values()}):
         config = next(c for c in trained.values() if c.dataset == dataset)
         lines.append(f"hours, {dataset}: rest on {estimate.basis(config)}")

@@ -12,13 +12,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gholm_kit.reproduction.archive import FAILURE, Archive
 from gholm_kit.reproduction.estimate import Estimate
 from gholm_kit.reproduction.jobs import Job
-from gholm_lib.config import RunOptions
+from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import DataError, load_dataset
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.provenance import of_record, origin, require_same
@@ -117,7 +118,8 @@ def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any
             raise
         return failure
     if is_main_process():
-        record.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
+        kept = replace(record, config=_shortened(job.config).to_dict())
+        kept.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
     return record
 
 
@@ -137,5 +139,10 @@ def _failure(job: Job, error: NonFiniteError, options: RunOptions) -> dict[str, 
         note |= json.loads(path.read_text())
     # JSON has no NaN and no infinity.
     terms = {k: str(v) if not math.isfinite(v) else v for k, v in note.pop("terms", {}).items()}
-    about = {"config": job.config.to_dict(), "tested_mu": job.tested_mu}
+    about = {"config": _shortened(job.config).to_dict(), "tested_mu": job.tested_mu}
     return {**about, **note, "terms": terms, "message": str(error).split(" The state")[0]}
+
+
+def _shortened(config: Config) -> Config:
+    """What is passed on names nobody's folders: of a weights file its name is left (its digest is in the data)."""
+    return config.replace(weights=Path(config.weights).name)
