@@ -103,10 +103,20 @@ def _train(args: list[str]) -> None:
     if is_main_process():
         print(f"{config.dataset}, {config.branches}, seed {config.seed}")
         print(_result_lines(record))
-        print(
-            f"  {record.cost['seconds']:.0f} s, {record.cost['images_per_second']} images/s; record in {folder}"
-        )
+        print(_cost_line(config, record, folder))
     leave_group()
+
+
+def _cost_line(config: Config, record: Record, folder: Path) -> str:
+    cost = record.cost
+    line = (
+        f"  {cost['seconds']:.0f} s in all, training at {cost['images_per_second']:g} images/s, "
+        f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB at most; record in {folder}"
+    )
+    if config.max_steps is None:
+        return line
+    tested = record.data["test"]
+    return f"  a trial of {config.max_steps} steps: accuracies on {tested} test images say nothing\n{line}"
 
 
 def leave_group() -> None:

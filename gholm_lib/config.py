@@ -148,7 +148,7 @@ class Config:
     """Keep only the blocks' inputs and compute the rest again in the backward pass: less memory, more time, the
     same gradients. For cards on which the paper's setting does not fit."""
     max_steps: int | None = None
-    """Stop after so many steps (a trial of speed and memory); None runs all epochs."""
+    """Stop after so many steps (a trial of speed and memory, tested on a few images only); None runs all epochs."""
 
     def __post_init__(self) -> None:
         _check_types(self)

@@ -40,7 +40,8 @@ class Record:
     results      accuracies in percent by epoch of choice: "last" (the number), "best_test" (optimistic), and
                  "held_out" (epoch chosen on held-out training images; None without any)
     curve        one entry an epoch
-    cost         seconds, images a second, peak memory: what may differ between two equal runs
+    cost         seconds in all, images a second in training steps alone, peak memory: what may differ between two
+                 equal runs
     environment  versions, device, machine, precision in use
     tested_mu    None: as trained; a number: "last" and the predictions are those of the trained network, tested
                  with this mu of eq. (5) instead

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gholm_lib.evaluation import predict_all
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import data_root, records_folder
+from gholm_lib.progress import log_lines
 from gholm_lib.provenance import of_record, origin, require_same
 from gholm_lib.records import RECORD, Record, load_record, noted_data_roots, write_whole
 from gholm_lib.training import make_accelerator, say, split_data, train, uses_gpu
@@ -142,7 +144,9 @@ def _evaluate(run: Path, options: RunOptions, mu: float | None) -> Record:
         len(view), 2 * config.batch_size, None, accelerator.process_index, accelerator.num_processes
     )
     images = loader(view, batches, options.workers, accelerator.device.type == "cuda")
-    record.predictions = predict_all(net, images, accelerator)
+    wanted = not options.quiet and not sys.stderr.isatty()
+    with log_lines(lambda: f"{run.name}: testing {len(view)} images", wanted, say):
+        record.predictions = predict_all(net, images, accelerator)
     record.results["last"] = record.predictions.summary()
     record.config["mu"] = config.mu
     return record

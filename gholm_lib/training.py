@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.predictions import Predictions
+from gholm_lib.progress import log_lines
 from gholm_lib.provenance import of_record, origin, require_same
 from gholm_lib.records import (
     RECORD,
@@ -45,6 +47,7 @@ from gholm_lib.records import (
 )
 
 CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
+TRIAL_BATCHES = 2  # test batches of a trial (max_steps): it is for speed and memory, not for accuracy
 
 
 @dataclass
@@ -59,7 +62,10 @@ class Split:
 
 
 def split_data(config: Config, data: FineGrainedData) -> Split:
-    """Choose classes, and put a share of each class's training images apart (by a hash of their ids)."""
+    """Choose classes, and put a share of each class's training images apart (by a hash of their ids).
+
+    A trial (max_steps) is tested on a few images only.
+    """
     keep = len(data.classes) if config.classes is None else config.classes
     if keep > len(data.classes):
         raise ValueError(f"classes is {keep}, but {data.name} has only {len(data.classes)}")
@@ -75,8 +81,16 @@ def split_data(config: Config, data: FineGrainedData) -> Split:
         classes=data.classes[:keep],
         train=[s for s in train if s.image_id not in apart],
         held_out=held_out,
-        test=[s for s in data.test if s.label < keep],
+        test=_few(config, [s for s in data.test if s.label < keep]),
     )
+
+
+def _few(config: Config, samples: list[Sample]) -> list[Sample]:
+    """Of a trial's images as many as make TRIAL_BATCHES, spread over all; else all of them."""
+    count = TRIAL_BATCHES * 2 * config.batch_size
+    if config.max_steps is None or len(samples) <= count:
+        return samples
+    return [samples[k * len(samples) // count] for k in range(count)]
 
 
 def _hash_of_id(sample: Sample) -> str:
@@ -144,6 +158,8 @@ class _Run:
         self.best: Predictions | None = None
         self.seconds = 0.0  # of earlier sessions of the same run
         self.steps_done = 0
+        self.pace = Pace(config.batch_size, self.accelerator.device)
+        self.stage = "reading the images"  # for a log
 
     @property
     def bare_net(self) -> GHOLMNet:
@@ -151,12 +167,20 @@ class _Run:
 
     def run(self) -> Record:
         self._resume()
+        name = self.config.run_id
+        with log_lines(
+            lambda: f"{name}: {self.stage}", not self.options.quiet and not sys.stderr.isatty(), say
+        ):
+            return self._run()
+
+    def _run(self) -> Record:
         if self.accelerator.device.type == "cuda":  # else an earlier run in this process would count as well
             torch.cuda.reset_peak_memory_stats(self.accelerator.device)
         config, start = self.config, time.perf_counter()
         batches, images = self._loader(self.split.train, train=True)
         test = self._loader(self.split.test, train=False)[1]
-        held_out = self._loader(self.split.held_out, train=False)[1] if self.split.held_out else None
+        apart = _few(config, self.split.held_out)
+        held_out = self._loader(apart, train=False)[1] if apart else None
         predictions, bar = None, self._bar(len(batches))
         for epoch in range(len(self.curve), config.epochs):
             if self._out_of_steps():
@@ -201,15 +225,17 @@ class _Run:
         meter, device = _Meter(), self.accelerator.device
         look_every = 1 if device.type == "cpu" else CHECK_EVERY
         bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
+        self.pace.begin()
         for step, (pixels, labels, index) in enumerate(images):
+            self.stage = f"epoch {epoch + 1} of {self.config.epochs}, step {step + 1} of {len(images)}"
             pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
             # theta and stochastic depth: drawn anew from the seed at each step, so a resumed run repeats them.
             torch.manual_seed(((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
             try:
                 out = self.net(pixels, labels)
             except NonFiniteError as error:  # GradCAM looks at each step, the loss only at some
-                images = self._training_ids(index)
-                raise self._failed(f"{error} This was", epoch, step, {}, images) from error
+                ids = self._training_ids(index)
+                raise self._failed(f"{error} This was", epoch, step, {}, ids) from error
             meter.add(out, labels)
             if step % look_every == 0 or step + 1 == len(images):
                 self._require_finite(out.losses, meter, epoch, step, index)
@@ -218,10 +244,13 @@ class _Run:
             self.accelerator.backward(out.losses["total"])
             self.optimiser.step()
             self.steps_done += 1
+            self.pace.step()
             bar.update()
             if self._out_of_steps():
                 break
-        return {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
+        entry = {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
+        self.pace.end()
+        return entry
 
     def _require_finite(
         self, terms: dict[str, Tensor], meter: _Meter, epoch: int, step: int, index: Tensor
@@ -257,11 +286,12 @@ class _Run:
         text = json.dumps(failure, indent=1)
         write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
         write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
+        good = self.folder / "checkpoint.pt"
+        last = f"the last good state is {good}" if good.exists() else "there is no earlier state"
         when = f"after epoch {epoch + 1}" if step is None else f"in epoch {epoch + 1}, step {step + 1}"
         return NonFiniteError(
             f"{said} {when}. The state and the batch's images are in "
-            f"{self.folder}/failure.pt and failure.json; the last good state is {self.folder}/checkpoint.pt. "
-            "Try a lower lr, or precision bf16 or no."
+            f"{self.folder}/failure.pt and failure.json; {last}. Try a lower lr, or precision bf16 or no."
         )
 
     def _out_of_steps(self) -> bool:
@@ -270,6 +300,7 @@ class _Run:
     # ------------------------------------------------------------------ evaluation
 
     def _test(self, images, epoch: int) -> Predictions:
+        self.stage = f"testing after epoch {epoch + 1}"
         try:
             return self._predict(images)
         except NonFiniteError as error:
@@ -305,6 +336,7 @@ class _Run:
             "scaler": self.accelerator.scaler and self.accelerator.scaler.state_dict(),  # of fp16 only
             "curve": self.curve,
             "steps_done": self.steps_done,
+            "pace": [self.pace.images, self.pace.seconds],
             "seconds": seconds,
         }
 
@@ -330,13 +362,13 @@ class _Run:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.curve, self.seconds = state["curve"], state["seconds"]
         self.steps_done = state["steps_done"]
+        self.pace.images, self.pace.seconds = state.get("pace", (0, 0.0))  # older checkpoints have none
         self.accelerator.print(f"{self.config.run_id}: going on after epoch {len(self.curve)}")
 
     def _finish(self, predictions: Predictions, seconds: float) -> Record:
         device = self.accelerator.device
         tested = [e for e in self.curve if "test" in e]
         answer = "both" if self.config.crop else "raw"
-        images = self.steps_done * self.config.batch_size
         record = Record(
             config=self.config.to_dict(),
             data=self.origin,
@@ -348,7 +380,7 @@ class _Run:
             curve=self.curve,
             cost={
                 "seconds": round(seconds, 1),
-                "images_per_second": round(images / seconds, 1),
+                "images_per_second": float(f"{self.pace.rate:.3g}"),
                 "peak_memory_bytes": peak_memory(device),
             },
             environment=describe_environment(device, self.accelerator.num_processes, self.config.precision),
@@ -374,6 +406,38 @@ class _Run:
         self.accelerator.print(
             f"epoch {entry['epoch']:3d}  loss: {terms}  train {entry['train_accuracy']:.1f} %  test %: {test}"
         )
+
+
+class Pace:
+    """Images a second of training steps alone: without tests, and without a session's first step, which warms up."""
+
+    def __init__(self, batch_size: int, device: torch.device) -> None:
+        self.batch_size, self.device = batch_size, device
+        self.images, self.seconds = 0, 0.0
+        self._first: float | None = None  # images a second of the first step
+
+    def begin(self) -> None:
+        """Before an epoch's first step."""
+        self._since, self._counted = time.perf_counter(), 0
+
+    def step(self) -> None:
+        """After a step."""
+        self._counted += self.batch_size
+        if self._first is None:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            self._first = self.batch_size / (time.perf_counter() - self._since)
+            self.begin()
+
+    def end(self) -> None:
+        """After an epoch's last step, when a GPU has done all that it was told to do."""
+        self.images += self._counted
+        self.seconds += time.perf_counter() - self._since
+
+    @property
+    def rate(self) -> float:
+        """Over all processes; of the first step where there was no other, 0 where there was none."""
+        return self.images / self.seconds if self.images else self._first or 0.0
 
 
 def is_main_process() -> bool:

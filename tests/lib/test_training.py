@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from gholm_lib import loading, losses, training
+from gholm_lib import loading, losses, progress, training
+from gholm_lib.__main__ import main
 from gholm_lib.config import Config, RunOptions, load_config
 from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
 from gholm_lib.gradcam import NonFiniteError
@@ -212,6 +216,76 @@ def test_max_steps_stops_there_and_a_resumed_run_takes_no_further_step(options, 
     straight = RunOptions(options.data_root, options.runs / "straight", "cpu", quiet=True)
     train(config, straight)
     assert_same_result(options.runs / config.run_id, straight.runs / config.run_id)
+
+
+def test_a_trial_tests_a_few_images_and_says_so(options, capsys):
+    config = CONFIG.replace(epochs=1, max_steps=2, batch_size=3, holdout=0.5)
+    for step, data in enumerate((made_up_data(classes=3, test=20), made_up_data(classes=3, test=2))):
+        trial = split_data(config, data)
+        assert len(trial.test) == (2 * 2 * 3, 6)[step]
+        assert {s.label for s in trial.test} == {0, 1, 2}, "spread over the classes"
+        assert len(split_data(config.replace(max_steps=None), data).test) == len(data.test)
+    args = command(config=config, runs=options.runs, data_root=options.data_root)[3:]
+    assert main(args) == 0
+    said = capsys.readouterr().out
+    assert "a trial of 2 steps: accuracies on 12 test images say nothing" in said
+    record = load_record(options.runs / config.run_id)
+    assert (record.data["test"], len(record.predictions.label)) == (12, 12)
+    assert f"training at {record.cost['images_per_second']:g} images/s" in said
+    again = evaluate_run(options.runs / config.run_id, options)
+    assert np.array_equal(again.predictions.both, record.predictions.both)
+
+
+def test_the_pace_leaves_out_tests_and_the_first_step(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    pace = training.Pace(8, torch.device("cpu"))
+    assert pace.rate == 0
+    for first in (100, 2):
+        pace.begin()
+        for seconds in (first, 2, 2):
+            wait(seconds)
+            pace.step()
+        pace.end()
+        wait(1000)  # a test
+    assert pace.rate == 8 / 2
+    short = training.Pace(8, torch.device("cpu"))
+    short.begin()
+    wait(400)
+    short.step()
+    short.end()
+    assert short.rate == 8 / 400, "of one step there is nothing else, and it is not 0.0"
+
+
+# ---------------------------------------------------------------------- a log
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_whatever_a_step_takes(options, monkeypatch, capsys):
+    assert progress.EVERY <= 60
+    monkeypatch.setattr(progress, "EVERY", 0.02)
+    plain, calls = GHOLMNet.attend, []
+
+    def slow(self, images):
+        calls.append(1)
+        time.sleep(0.2)
+        return plain(self, images)
+
+    monkeypatch.setattr(GHOLMNet, "attend", slow)
+    config = CONFIG.replace(epochs=1)
+    train(config, options)
+    assert "so far" not in capsys.readouterr().out, "quiet"
+    loud = dataclasses.replace(options, runs=options.runs / "loud", quiet=False)
+    train(config, loud)
+    said = capsys.readouterr().out
+    assert re.search(rf"^{config.run_id}: epoch 1 of 1, step \d of 4, 0\.0 min so far$", said, re.M)
+    assert re.search(r": testing after epoch 1, 0\.\d min so far$", said, re.M)
+    evaluate_run(loud.runs / config.run_id, loud)
+    assert ": testing 18 images, " in capsys.readouterr().out
+    assert not [t for t in threading.enumerate() if "speak" in t.name]
 
 
 # ---------------------------------------------------------------------- a loss that is not finite
