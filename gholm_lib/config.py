@@ -50,7 +50,8 @@ class Config:
     backbone_options: tuple[str, ...] = ()
     """Further arguments of the timm model as name=value, for example pad_type=same or output_stride=16."""
     weights: str = "packaged"
-    """"packaged" (the kit's own), "timm" (the model hub), "none" (random) or a .safetensors / .pth file."""
+    """"packaged" (the kit's own), "timm" (the model hub), "none" (random) or a .safetensors / .pth file,
+    which is known by its content, wherever it lies."""
     drop_path: float = 0.0
     """Stochastic depth of the backbone; the paper is silent, timm's default for fine-tuning is 0."""
     freeze_batchnorm: bool = False

@@ -87,8 +87,12 @@ def split_data(config: Config, data: FineGrainedData) -> Split:
 
 def _few(config: Config, samples: list[Sample]) -> list[Sample]:
     """Of a trial's images as many as make TRIAL_BATCHES, spread over all; else all of them."""
-    count = TRIAL_BATCHES * 2 * config.batch_size
-    if config.max_steps is None or len(samples) <= count:
+    return samples if config.max_steps is None else spread(samples, TRIAL_BATCHES * 2 * config.batch_size)
+
+
+def spread(samples: list[Sample], count: int) -> list[Sample]:
+    """At most ``count`` of the samples, evenly spread: of a data set's list, of as many classes as can be."""
+    if len(samples) <= count:
         return samples
     return [samples[k * len(samples) // count] for k in range(count)]
 
@@ -280,6 +284,7 @@ class _Run:
             "step": None if step is None else step + 1,
             "terms": terms,
             "images": list(images),
+            "data": self.origin,
         }
         # Whichever process sees it first writes: the others' share of the batch may be sound.
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from gholm_kit.reproduction.archive import FAILURE, Archive
 from gholm_kit.reproduction.estimate import Estimate
 from gholm_kit.reproduction.jobs import Job
 from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import DataError, load_dataset
+from gholm_lib.datasets import DataError, FineGrainedData, load_dataset
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.provenance import of_record, origin, require_same
 from gholm_lib.records import RECORD, Record, write_whole
@@ -60,42 +60,46 @@ def make_runs(
 
 
 def _said_of(failure: dict[str, Any]) -> str:
-    if failure["epoch"] is None:
-        return (
-            f"not finite when tested with mu {failure['tested_mu']:g}"
-            if failure["tested_mu"]
-            else "not finite"
-        )
-    if failure["step"] is None:
-        return f"not finite after epoch {failure['epoch']}"
-    return f"loss not finite in epoch {failure['epoch']}"
+    epoch, mu = failure["epoch"], failure["tested_mu"]
+    if epoch is None:
+        return f"not finite when tested with mu {mu:g}" if mu else "not finite"
+    return f"loss not finite in epoch {epoch}" if failure["step"] else f"not finite after epoch {epoch}"
 
 
 def require_own_records(
     jobs: Sequence[Job], archive: Archive, records: Path, options: RunOptions
 ) -> Iterator[str]:
-    """Hold the records of these jobs against the data at hand; gives a line about older ones, which do not tell all.
+    """Hold records and notes of failures against the data at hand; gives a line about older ones, which lack some.
 
     A set that is not there is not compared: nothing is made from it.
 
     raises OtherOriginError
     """
-    silent, data = [], {}
-    for job in (j for j in jobs if j in archive.records):
-        name = job.config.dataset
-        if name not in data:
-            try:
-                data[name] = load_dataset(name, options.data_root)
-            except DataError:
-                data[name] = None
-        if data[name] is not None:
-            now = origin(job.config, split_data(job.config, data[name]))
-            advice = "take another folder of records (--records), or remove this record to make it anew"
-            kept = of_record(archive.records[job])
-            silent += [require_same(kept, now, records / job.name, data[name].root, advice)]
+    recorded = [j for j in jobs if j in archive]
+    sets = {name: _data_at_hand(name, options) for name in {j.config.dataset for j in recorded}}
+    advice = "take another folder of records (--records), or remove this record to make it anew"
+    silent = []
+    for job in recorded:
+        data = sets[job.config.dataset]
+        if data is not None:
+            now = origin(job.config, split_data(job.config, data))
+            silent.append(require_same(_kept(job, archive), now, records / job.name, data.root, advice))
     older = [line for line in silent if line]
     if older:
         yield f"{len(older)} records are older and do not tell all of their data, for example: {older[0]}"
+
+
+def _data_at_hand(name: str, options: RunOptions) -> FineGrainedData | None:
+    try:
+        return load_dataset(name, options.data_root)
+    except DataError:
+        return None
+
+
+def _kept(job: Job, archive: Archive) -> Mapping[str, Any]:
+    if job in archive.records:
+        return of_record(archive.records[job])
+    return archive.failures[job].get("data", {})
 
 
 def _nothing(line: str) -> None:

@@ -181,6 +181,14 @@ def test_records_of_other_data_are_refused(options, records, data_root, tmp_path
     assert contents(records) == before
 
 
+def test_a_failure_on_other_data_is_no_result_of_these(options, records, data_root, tmp_path):
+    diverging = RAW.replace(lr=1e25, epochs=2)
+    make_runs([Job(diverging)], records, options)
+    elsewhere = replace(options, data_root=other_labels(data_root, tmp_path / "other"))
+    with pytest.raises(OtherOriginError, match="other labels of the training images"):
+        make_runs([Job(diverging)], records, elsewhere)
+
+
 def test_a_finished_run_of_other_data_is_not_taken_into_the_records(options, records, data_root, tmp_path):
     train(RAW, options)
     elsewhere = replace(options, data_root=other_labels(data_root, tmp_path / "other"))

@@ -249,6 +249,15 @@ def test_the_preset_paper_runs_from_a_weights_file(small_paper, elsewhere, capsy
     assert "1 recorded already; nothing left" in capsys.readouterr().out
     assert main([*small_paper, "--table", "5", "--from-records"]) == 0, "tables need no weights"
 
+    labels = elsewhere / "data/CUB_200_2011/image_class_labels.txt"
+    before = labels.read_text()
+    labels.write_text(before.replace("\n2 1\n", "\n2 2\n"))
+    capsys.readouterr()
+    for asked in (["--table", "5", "--weights", str(moved)], ["--figure", "3", "--from-records"]):
+        assert main([*small_paper, *asked]) == 1
+        assert "other labels of the training images" in capsys.readouterr().err
+    labels.write_text(before)
+
     small_weights(moved, 2)
     assert main([*small_paper, "--table", "5", "--weights", str(moved)]) == 1
     assert "other starting weights" in capsys.readouterr().err
