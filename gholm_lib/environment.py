@@ -57,7 +57,8 @@ def undisturbed(on_gpu: bool, say: Callable[[str], None] = print) -> Iterator[No
     """Inside, a run computes as its settings say, whatever variables and switches the process was given.
 
     Accelerate's variables are hidden; ``say`` gets a line about those that ask for anything. Products in float32 may
-    use TF32 on a GPU and nothing shorter on a CPU. On leaving, variables and switches are as they were.
+    use TF32 on a GPU and nothing shorter on a CPU; an autocast around the run ends here. On leaving, variables and
+    switches are as they were.
 
     raises SurroundingsError for a variable that only a new process can be rid of
     """
@@ -73,7 +74,7 @@ def undisturbed(on_gpu: bool, say: Callable[[str], None] = print) -> Iterator[No
         say(f"not used, as only settings and options make a run: {', '.join(asked)}")
     hidden = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith(_ACCELERATE)}
     try:
-        with _float32_products(tf32=on_gpu):
+        with _float32_products(tf32=on_gpu), torch.autocast("cuda" if on_gpu else "cpu", enabled=False):
             yield
     finally:
         for name in [k for k in os.environ if k.startswith(_ACCELERATE)]:

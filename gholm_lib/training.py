@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import send_to_device
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -465,7 +465,8 @@ def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
     on_cpu = not uses_gpu(options)
     if on_cpu and config.precision == "fp16":
         raise ValueError('precision is "fp16", which needs a GPU; on a CPU take bf16 or no (float32)')
-    # accelerate keeps precision and device for the whole process; a notebook may want another for its next run.
+    # accelerate keeps precision, device and accumulated steps for the whole process, a notebook's own included.
+    GradientState._reset_state()
     AcceleratorState._reset_state(reset_partial_state=not (dist.is_available() and dist.is_initialized()))
     return Accelerator(cpu=on_cpu, mixed_precision=config.precision)
 

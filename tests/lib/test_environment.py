@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from accelerate import Accelerator
 
 from gholm_lib import environment
 from gholm_lib.config import Config, RunOptions
@@ -150,6 +151,21 @@ def test_a_precision_that_the_process_was_set_to_changes_nothing(data_root, plai
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
+    assert same_weights(plain, tmp_path / CONFIG.run_id)
+
+
+def test_an_autocast_around_a_run_changes_nothing(data_root, plain, tmp_path):
+    with torch.autocast("cpu", torch.bfloat16):
+        train(CONFIG, RunOptions(data_root, tmp_path, "cpu", quiet=True))
+    assert same_weights(plain, tmp_path / CONFIG.run_id)
+
+
+def test_an_accelerator_of_the_same_process_changes_nothing(data_root, plain, tmp_path):
+    """A notebook's own, in the middle of accumulating: its next optimiser's step would be none."""
+    other = Accelerator(cpu=True, gradient_accumulation_steps=4)
+    with other.accumulate(torch.nn.Linear(1, 1)):
+        assert not other.sync_gradients
+    train(CONFIG, RunOptions(data_root, tmp_path, "cpu", quiet=True))
     assert same_weights(plain, tmp_path / CONFIG.run_id)
 
 
