@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import safetensors.torch
 import torch
@@ -20,7 +21,7 @@ from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import load_dataset
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import records_folder
-from gholm_lib.provenance import OtherOriginError, lacking, of_record, origin
+from gholm_lib.provenance import OtherOriginError, lacking, of_record, origin, starting_weights_sha256
 from gholm_lib.records import RecordError, load_record
 from gholm_lib.runs import evaluate_run, keep_network, kept_network, trained_network
 from gholm_lib.training import split_data, train
@@ -291,6 +292,17 @@ def test_the_names_of_runs_without_a_file_stay(weights):
     settings = {k: v for k, v in config.to_dict().items() if k not in ("seed", "checkpointing")}
     text = json.dumps(settings, sort_keys=True)
     assert config.digest == hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def test_weights_of_the_hub_are_known_by_the_file_in_its_cache(tmp_path, monkeypatch):
+    config = RAW.replace(weights="timm", backbone="convnext_small.fb_in22k")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    cache = {("timm/convnext_small.fb_in22k", "model.safetensors"): str(tmp_path / "model.safetensors")}
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *key: cache.get(key))
+    assert starting_weights_sha256(config) == hashlib.sha256(b"weights").hexdigest()
+    cache.clear()
+    assert starting_weights_sha256(config) is None, "not fetched yet"
+    assert starting_weights_sha256(RAW) is None
 
 
 # ---------------------------------------------------------------------- kept networks
