@@ -19,6 +19,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   data check NAME        what is missing, by exact path   [--images opens every image]
   data get NAME          download a set, or draw the mini sets: gholm data get mini
   train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
+                         [--dry-run says what it would take]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)

@@ -130,8 +130,8 @@ def save(
     """Write ``figures/<name>.png`` (300 dpi) and .svg, the same bytes each time; returns the PNG's path.
 
     config, about  what the figure was made from; kept in the files' metadata, as JSON under "Description"
-    kept           the figure is in git: leave it alone if it was made from the same, because another processor's network
-                   outputs differ in the last digits, and other fonts draw it otherwise
+    kept           the figure is in git: leave it alone if it was made from the same, because another processor's
+                   digits and other fonts would change it
     """
     folder = figures_folder()
     folder.mkdir(exist_ok=True)

@@ -29,6 +29,7 @@ _USAGE = """usage: python -m gholm_lib COMMAND [options]
   data check NAME        what is missing, by exact path   [--images opens every image]
   data get NAME          download a set
   train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
+                         [--dry-run says what it would take]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
 """
 
@@ -87,6 +88,8 @@ def run(commands: Commands, usage: str, argv: Sequence[str] | None = None) -> in
 class _Train:
     config: tyro.conf.OmitArgPrefixes[Config]
     options: tyro.conf.OmitArgPrefixes[RunOptions]
+    dry_run: bool = False
+    """Make no run: try for some seconds, and say what the run would take in steps, time, memory and disk."""
 
 
 def _train(args: list[str]) -> None:
@@ -101,20 +104,36 @@ def _train(args: list[str]) -> None:
         prog="gholm train",
         description=f"Train one network. --preset {'|'.join(PRESETS)} (or a JSON file) sets the defaults below.",
     )
-    from gholm_lib.training import is_main_process, train
+    from gholm_lib.rehearsal import rehearse
+    from gholm_lib.training import is_main_process, say, train
 
     config, options = chosen.config, chosen.options
+    if chosen.dry_run:
+        say(rehearse(config, options))
+        leave_group()
+        return
     folder = Path(options.runs) / config.run_id
-    if (folder / "record.json").exists():
-        print(f"{config.run_id} is already done; remove {folder} to train it again")
+    done = (folder / "record.json").exists()
     record = train(config, options)
     if is_main_process():
+        if done:
+            print(f"{config.run_id} is already done; remove {folder} to train it again")
         print(f"{config.dataset}, {config.branches}, seed {config.seed}")
         print(_result_lines(record))
-        print(
-            f"  {record.cost['seconds']:.0f} s, {record.cost['images_per_second']} images/s; record in {folder}"
-        )
+        print(_cost_line(config, record, folder))
     leave_group()
+
+
+def _cost_line(config: Config, record: Record, folder: Path) -> str:
+    cost = record.cost
+    line = (
+        f"  {cost['seconds']:.0f} s in all, training at {cost['images_per_second']:g} images/s, "
+        f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB at most; record in {folder}"
+    )
+    if config.max_steps is None:
+        return line
+    tested = record.data["test"]
+    return f"  a trial of {config.max_steps} steps: accuracies on {tested} test images say nothing\n{line}"
 
 
 def leave_group() -> None:

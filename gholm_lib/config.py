@@ -13,7 +13,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, fields
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -71,7 +71,8 @@ class Config:
     backbone_options: tuple[str, ...] = ()
     """Further arguments of the timm model as name=value, for example pad_type=same or output_stride=16."""
     weights: str = "packaged"
-    """"packaged" (the kit's own), "timm" (the model hub), "none" (random) or a .safetensors / .pth file."""
+    """"packaged" (the kit's own), "timm" (the model hub), "none" (random) or a .safetensors / .pth file,
+    which is known by its content, wherever it lies."""
     drop_path: float = 0.0
     """Stochastic depth of the backbone; the paper is silent, timm's default for fine-tuning is 0."""
     freeze_batchnorm: bool = False
@@ -171,7 +172,7 @@ class Config:
     """Keep only the blocks' inputs and compute the rest again in the backward pass: less memory, more time, the
     same gradients. For GPUs without enough memory for the paper's setting."""
     max_steps: int | None = None
-    """Stop after this many steps (to try out speed and memory); None runs all epochs."""
+    """Stop after this many steps (a trial of speed and memory, tested on few images); None runs all epochs."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -192,12 +193,22 @@ class Config:
         """Eight hex digits that change with any setting except the seed.
 
         A setting of _ADDED_LATER counts only when it differs from its default, so that older runs keep their names.
+        A weights file counts by its content: where it lies is no part of the run.
         """
         plain = {f.name: f.default for f in fields(self) if f.name in _ADDED_LATER}
         settings = self.to_dict()
         unused = {k for k, v in plain.items() if settings[k] == v}
         settings = {k: v for k, v in settings.items() if k not in unused | {"seed"}}
+        if self.weights_sha256 is not None:
+            settings["weights"] = f"sha256:{self.weights_sha256}"
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the weights file; None for "packaged", "timm" and "none", and for a file that is not there."""
+        path = Path(self.weights)
+        known = self.weights in ("packaged", "timm", "none")
+        return None if known or not path.is_file() else file_sha256(path)
 
     @property
     def branches(self) -> str:
@@ -273,6 +284,21 @@ def load_config(source: str | Path = "mini", **changes: Any) -> Config:
         raise ConfigError(f"{path} must contain one JSON object of settings, got {settings!r:.60}")
     _check_names(settings, where=f" in {path}")
     return Config(**(_tuples(settings) | changes))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex; computed anew when the file has changed."""
+    about = path.stat()
+    return _file_sha256(path.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@lru_cache
+def _file_sha256(path: Path, size: int, time: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(2**22):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def config_from_dict(settings: dict[str, Any]) -> Config:

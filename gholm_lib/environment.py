@@ -1,10 +1,13 @@
-"""What a run used: versions, device, memory."""
+"""What a run used: versions, device, memory; and nothing around it may change its numbers unseen."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,115 @@ import torchvision
 
 from gholm_lib import __version__
 
+# With these, accelerate's launcher and its config file change precision, gradient accumulation, compilation and
+# sharding; it reads some even where the program says otherwise.
+_ACCELERATE = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_")
+# What the launcher sets by itself.
+_HARMLESS = ("", "0", "NO", "NONE", "FALSE", "DEFAULT", "AUTO")
+_ONE_STEP = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS=1"
+# CUDA and oneDNN read these when they start, so they can only be refused. Value: the one that changes nothing.
+_TOO_LATE = {
+    "NVIDIA_TF32_OVERRIDE": "",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
+    "DNNL_DEFAULT_FPMATH_MODE": "STRICT",
+}
+# These change rounding at most: a run's record notes them.
+_NOTED = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+)
 
-def describe_environment(device: torch.device, processes: int) -> dict[str, Any]:
-    """Versions of the packages and of this code, the device, and the machine."""
+
+class SurroundingsError(ValueError):
+    """A variable or a switch of the process would change a run's numbers; the message names it."""
+
+
+def ignored_variables() -> list[str]:
+    """The variables for accelerate, as NAME=value, that ask for something which a run does not take from them."""
+    given = {k: v for k, v in os.environ.items() if k.startswith(_ACCELERATE) and v.upper() not in _HARMLESS}
+    return sorted({f"{k}={v}" for k, v in given.items()} - {_ONE_STEP})
+
+
+@contextmanager
+def undisturbed(on_gpu: bool, say: Callable[[str], None] = print) -> Iterator[None]:
+    """Inside, a run computes as its settings say, whatever variables and switches the process was given.
+
+    Accelerate's variables are hidden; ``say`` gets a line about those that ask for anything. Products in float32 may
+    use TF32 on a GPU and nothing shorter on a CPU; an autocast around the run ends here. On leaving, variables and
+    switches are as they were.
+
+    raises SurroundingsError for a variable that only a new process can be rid of
+    """
+    for name, plain in _TOO_LATE.items():
+        value = os.environ.get(name, plain)
+        if value.upper() != plain:
+            raise SurroundingsError(
+                f"the environment variable {name} is {value!r}, which changes the precision of every product behind "
+                f"the back of --precision; start again without it (unset {name})"
+            )
+    asked = ignored_variables()
+    if asked:
+        say(f"not used, as only settings and options make a run: {', '.join(asked)}")
+    hidden = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith(_ACCELERATE)}
+    try:
+        with _float32_products(tf32=on_gpu), torch.autocast("cuda" if on_gpu else "cpu", enabled=False):
+            yield
+    finally:
+        for name in [k for k in os.environ if k.startswith(_ACCELERATE)]:
+            del os.environ[name]
+        os.environ.update(hidden)
+
+
+@contextmanager
+def _float32_products(tf32: bool) -> Iterator[None]:
+    cudnn = torch.backends.cudnn
+    conv: Any = getattr(torch.backends.mkldnn, "conv", None)  # since PyTorch 2.9
+    try:
+        matmul, allowed = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    except RuntimeError as error:  # PyTorch has two ways to set this, and no answer when both were used
+        raise SurroundingsError(
+            "this process has set some of torch.backends' fp32_precision, which cannot be undone for a run; train "
+            f"in a new process ({str(error).splitlines()[0]})"
+        ) from error
+    on_cpu = getattr(conv, "fp32_precision", None)
+    try:
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        cudnn.allow_tf32 = tf32
+        if on_cpu not in (None, "none", "ieee"):
+            conv.fp32_precision = "ieee"
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        cudnn.allow_tf32 = allowed
+        if on_cpu not in (None, "none", "ieee"):
+            conv.fp32_precision = on_cpu
+
+
+def precision_in_use(device: torch.device, mixed: str) -> str:
+    """In which numbers products are computed now: "bf16" or "fp16" (mixed with float32), "tf32" or "float32"."""
+    if mixed != "no":
+        return mixed
+    allowed = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
+    able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return "tf32" if allowed and able else "float32"
+
+
+def processor() -> str:
+    """The CPU's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def describe_environment(device: torch.device, processes: int, mixed: str = "no") -> dict[str, Any]:
+    """Versions and machine; ``mixed`` is the setting ``precision``, of which the precision in use follows."""
     on_gpu = device.type == "cuda"
     return {
         "gholm_lib": __version__,
@@ -27,8 +136,12 @@ def describe_environment(device: torch.device, processes: int) -> dict[str, Any]
         "torchvision": torchvision.__version__,
         "timm": timm.__version__,
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "processes": processes,
+        "precision": precision_in_use(device, mixed),
+        "variables": {k: os.environ[k] for k in _NOTED if k in os.environ},
         "platform": f"{platform.system()} {platform.machine()}",
     }
 

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.loading import ImageView
 from gholm_lib.model import GHOLMNet
 from gholm_lib.predictions import ANSWERS, Predictions
@@ -24,6 +25,7 @@ def predict_all(
 
     with_crop  False: Raw only
     returns    the answers to all images, in every process
+    raises     NonFiniteError, with the images of the batch, for answers or heatmaps that are not finite
     """
     was_training = net.training
     net.eval()
@@ -31,8 +33,13 @@ def predict_all(
     found = Predictions.empty(len(view), view.config.image_size)
     found.label[:] = [s.label for s in view.samples]
     for pixels, _, index in images:
-        with accelerator.autocast():
-            _predict(net, pixels.to(accelerator.device, non_blocking=True), index.numpy(), found, with_crop)
+        try:
+            pixels = pixels.to(accelerator.device, non_blocking=True)
+            with accelerator.autocast():
+                _predict(net, pixels, index.numpy(), found, with_crop)
+        except NonFiniteError as error:
+            error.images = tuple(view.samples[i].image_id for i in index.tolist())
+            raise
     net.train(was_training)
     return _merge(found) if accelerator.num_processes > 1 else found
 
@@ -40,14 +47,23 @@ def predict_all(
 def _predict(net: GHOLMNet, pixels: Tensor, i: np.ndarray, found: Predictions, with_crop: bool) -> None:
     """Write the answers to one batch into ``found``, at the positions ``i``."""
     if not with_crop:
-        found.raw[i] = net.classify(pixels).argmax(1).cpu()
+        logits = net.classify(pixels)
+        _require_finite(logits)
+        found.raw[i] = logits.argmax(1).cpu()
         return
     out = net.attend(pixels)
+    _require_finite(out.logits)
     answers = [logits.float().argmax(1) for logits in (out.raw_logits, out.crop_logits, out.logits)]
     stacked = torch.stack(answers).cpu().numpy()  # one transfer
     found.raw[i], found.crop[i], found.both[i] = stacked
     found.box[i] = out.attention.crop_boxes.cpu()
     found.fallback[i] = out.attention.fallback
+
+
+def _require_finite(logits: Tensor) -> None:
+    """The largest of NaN is some class, and would count as an answer."""
+    if not torch.isfinite(logits).all():
+        raise NonFiniteError("The network answered test images with NaN or infinite numbers.")
 
 
 def _merge(own: Predictions) -> Predictions:

@@ -24,7 +24,12 @@ Head = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b k"]]
 
 
 class NonFiniteError(FloatingPointError):
-    """NaN or infinite values where a heatmap or a loss needs finite ones; the message says where."""
+    """NaN or infinite values where a heatmap or a loss needs finite ones; the message says where.
+
+    images  ids of the batch's images, where they are known
+    """
+
+    images: tuple[str, ...] = ()
 
 
 def channel_weights(

@@ -5,12 +5,14 @@ Tables are made from these, never typed. Files are written whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.predictions import Predictions
 
 RECORD, PREDICTIONS = "record.json", "predictions.npz"
+_DATA_ROOT = "data_root.json"  # of a run's folder only: a record that is passed on names nobody's folders
 
 
 class RecordError(ValueError):
@@ -32,12 +35,14 @@ class Record:
     """One finished run.
 
     config       Config.to_dict()
-    data         name, counts, and a digest of the test images' ids (paired tests need the same images)
+    data         from what it was made: name, counts, digests of ids, labels and class names, version of a drawn set,
+                 digest of the starting weights' file (older records lack some); paired tests need the same test ids
     results      accuracies in percent by epoch of choice: "last" (the number), "best_test" (optimistic), and
                  "held_out" (epoch chosen on held-out training images; None without any)
     curve        one entry an epoch
-    cost         seconds, images a second, peak memory: what may differ between two equal runs
-    environment  versions, device, machine
+    cost         seconds in all, images a second in training steps alone, peak memory: what may differ between two
+                 equal runs
+    environment  versions, device, machine, precision in use
     tested_mu    None: as trained; a number: "last" and the predictions are those of the trained network, tested
                  with this mu of eq. (5) instead
     """
@@ -112,19 +117,78 @@ def write_whole(path: Path, write) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def note_data_root(run: Path, root: Path) -> None:
+    """Write into a run's folder where its data sets lie: as they are, and as seen from the run."""
+    found = {"absolute": str(root.resolve())}
+    with contextlib.suppress(ValueError):  # another drive of Windows
+        found["relative"] = os.path.relpath(root.resolve(), run.resolve())
+    text = json.dumps(found, indent=1)
+    write_whole(run / _DATA_ROOT, lambda f: f.write(text.encode()))
+
+
+def noted_data_roots(run: Path) -> list[Path]:
+    """The folders where the data of a run should lie, the likeliest first; [] for an older run, which notes none."""
+    path = run / _DATA_ROOT
+    if not path.exists():
+        return []
+    try:
+        found = json.loads(path.read_text())
+        near = [(run / found["relative"]).resolve()] if "relative" in found else []
+        return list(dict.fromkeys([*near, Path(found["absolute"])]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); remove it and give --data-root") from error
+
+
 def describe_data(
-    data: FineGrainedData, classes: int, train: Sequence[Sample], test: Sequence[Sample]
-) -> dict:
+    data: FineGrainedData,
+    classes: int,
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+    held_out: Sequence[Sample] = (),
+) -> dict[str, Any]:
     """The part of a record that says which images were used; classes: outputs of the network."""
+    learned = [*train, *held_out]
     return {
         "name": data.name,
         "classes": classes,
         "train": len(train),
         "test": len(test),
         "test_ids_sha256": ids_digest(test),
+        "test_labels_sha256": labels_digest([s.label for s in test]),
+        "train_ids_sha256": ids_digest(learned),
+        "train_labels_sha256": labels_digest([s.label for s in learned]),
+        "class_names_sha256": _digest(data.classes[:classes]),
+        "drawing_version": drawing_version(data.root),
     }
 
 
 def ids_digest(samples: Sequence[Sample]) -> str:
     """SHA-256 of the images' ids in their order: whether two runs were tested on the same images."""
-    return hashlib.sha256("\n".join(s.image_id for s in samples).encode()).hexdigest()
+    return _digest(s.image_id for s in samples)
+
+
+def labels_digest(labels: Iterable[int]) -> str:
+    """SHA-256 of the images' labels in the images' order."""
+    return _digest(map(str, labels))
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def drawing_version(root: Path) -> int | None:
+    """The version that a drawn data set notes in ``ground_truth/truth.json``; None for photographs."""
+    path = root / "ground_truth" / "truth.json"
+    try:
+        return _version_in(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache
+def _version_in(path: Path, time: int) -> int | None:
+    try:
+        about = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RecordError(f"{path} is not JSON ({error}); draw the data set again") from error
+    return about.get("version") if isinstance(about, dict) else None

@@ -7,21 +7,27 @@ open at once and draw the same pictures everywhere.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 
 from gholm_lib.backbone import load_weights
 from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import load_dataset
+from gholm_lib.datasets import DataError, dataset_info, load_dataset
+from gholm_lib.environment import undisturbed
 from gholm_lib.evaluation import predict_all
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
-from gholm_lib.paths import records_folder
-from gholm_lib.records import RECORD, Record, RecordError, ids_digest, load_record, write_whole
-from gholm_lib.training import make_accelerator, split_data, train
+from gholm_lib.paths import data_root, records_folder
+from gholm_lib.progress import log_lines
+from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.records import RECORD, Record, load_record, noted_data_roots, write_whole
+from gholm_lib.training import make_accelerator, say, split_data, train, uses_gpu
 
 
 def load_network(run: str | Path, device: str | torch.device = "cpu") -> GHOLMNet:
@@ -40,23 +46,43 @@ def kept_weights(config: Config) -> Path:
 
 def keep_network(run: str | Path) -> Path:
     """Put a finished run's network into ``data/records/networks/``, in half precision; returns the file."""
-    config = load_record(run).settings
+    record = load_record(run)
     weights = safetensors.torch.load_file(Path(run) / "model.safetensors")
     half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    path = kept_weights(config)
+    path = kept_weights(record.settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda f: f.write(safetensors.torch.save(half)))
+    about = {"data": json.dumps(record.data)}
+    write_whole(path, lambda f: f.write(safetensors.torch.save(half, about)))
     return path
 
 
 def kept_network(config: Config, options: RunOptions | None = None) -> GHOLMNet | None:
-    """The network of a run that the project keeps, in eval mode; None where it keeps none."""
-    if not kept_weights(config).exists():
+    """The network of a run that the project keeps, in eval mode; None where it keeps none.
+
+    raises OtherOriginError when it was trained on other data than those at hand
+    """
+    path = kept_weights(config)
+    if not path.exists():
         return None
-    net = GHOLMNet.from_config(config.replace(weights="none"), len(_classes(config, options or RunOptions())))
-    load_weights(net, kept_weights(config))
+    data = load_dataset(config.dataset, (options or RunOptions()).data_root)
+    now = origin(config, split_data(config, data))
+    advice = "use a network that you trained yourself (gholm train, then its folder in --runs)"
+    require_same(_kept_origin(path), now, path, data.root, advice)
+    net = GHOLMNet.from_config(config.replace(weights="none"), now["classes"])
+    load_weights(net, path)
     net.config = config
     return net.eval()
+
+
+def _kept_origin(path: Path) -> dict[str, Any]:
+    """What a kept network was made from: the file says it; of older ones, the kept record of the same run."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+    if "data" in about:
+        return json.loads(about["data"])
+    for folder in records_folder().glob(f"*/{path.stem}"):
+        return of_record(load_record(folder))
+    return {}
 
 
 def weights_digest(net: GHOLMNet) -> str:
@@ -85,37 +111,64 @@ def trained_network(config: Config, options: RunOptions | None = None) -> tuple[
                 f"no finished run {config.run_id} in {options.runs}; make it with `gholm train` and the settings "
                 "shown above, or set GHOLM_MODE=full to train it here"
             )
-        train(config, options)
+    train(config, options)  # one that is finished is only held against the data
     return load_network(run), f"run {config.run_id} in {options.runs}"
-
-
-def _classes(config: Config, options: RunOptions) -> tuple[str, ...]:
-    return split_data(config, load_dataset(config.dataset, options.data_root)).classes
 
 
 def evaluate_run(run: str | Path, options: RunOptions | None = None, mu: float | None = None) -> Record:
     """Test a finished run's network on its test images; ``mu`` tries another threshold of eq. (5).
 
     Returns the run's record with the new predictions and "last" results. Raw, Crop and Raw + Crop are all
-    measured, also for a network that was trained without a Crop branch.
+    measured, also for a network that was trained without a Crop branch. Without ``options.data_root`` the data are
+    looked for where the run had them. A network trained in fp16, which needs a GPU, is tested in float32 on a CPU.
+
+    raises RecordError, DataError; OtherOriginError for other test images, labels or class names than the run's
     """
     options = options or RunOptions()
+    with undisturbed(uses_gpu(options), say):
+        return _evaluate(Path(run), options, mu)
+
+
+def _evaluate(run: Path, options: RunOptions, mu: float | None) -> Record:
     record = load_record(run)
     config: Config = record.settings.replace(crop=True, **({} if mu is None else {"mu": mu}))
-    accelerator = make_accelerator(config, options)
+    data = load_dataset(config.dataset, options.data_root or _root_of(run, config.dataset))
+    split = split_data(config, data)
+    advice = "remove the run's folder to train it anew"
+    say(require_same(of_record(record), origin(config, split), run, data.root, advice, tested_only=True))
+    accelerator = make_accelerator(_on_this_device(config, options), options)
     net = load_network(run, accelerator.device)
     net.config = config
-    split = split_data(config, load_dataset(config.dataset, options.data_root))
-    if ids_digest(split.test) != record.data["test_ids_sha256"]:
-        raise RecordError(
-            f"{run}: the test images of {config.dataset} in {split.data.root} are not those of the run's record"
-        )
     view = ImageView(split.test, config, train=False)
     batches = Batches(
         len(view), 2 * config.batch_size, None, accelerator.process_index, accelerator.num_processes
     )
     images = loader(view, batches, options.workers, accelerator.device.type == "cuda")
-    record.predictions = predict_all(net, images, accelerator)
+    wanted = not options.quiet and not sys.stderr.isatty()
+    with log_lines(lambda: f"{run.name}: testing {len(view)} images", wanted, say):
+        record.predictions = predict_all(net, images, accelerator)
     record.results["last"] = record.predictions.summary()
     record.config["mu"] = config.mu
     return record
+
+
+def _on_this_device(config: Config, options: RunOptions) -> Config:
+    if config.precision != "fp16" or uses_gpu(options):
+        return config
+    say("trained in fp16, which needs a GPU; tested here in float32")
+    return config.replace(precision="no")
+
+
+def _root_of(run: Path, dataset: str) -> Path | None:
+    """Where the run had its data; None, the usual place, when that is gone or was not noted."""
+    noted = noted_data_roots(run)
+    folder = dataset_info(dataset).folder
+    for root in noted:
+        if (root / folder).is_dir():
+            return root
+    if not noted or (data_root() / folder).is_dir():
+        return None
+    raise DataError(
+        f"{run} was made with the data in {noted[-1] / folder}, which is not there any more, nor in {data_root()}; "
+        "say with --data-root where the data are now"
+    )

@@ -1,9 +1,9 @@
 """One training loop for every run: mixed precision, several processes, checkpoints, resuming.
 
 ``train(config)`` writes ``runs/<run id>/``: ``checkpoint.pt`` while it runs, then ``model.safetensors``,
-``record.json`` and ``predictions.npz``. Killed at any moment and started again, it goes on from the last
-epoch's end and comes to the same record: everything random is drawn from the seed, epoch, step and image, so
-there is no generator state to lose.
+``record.json``, ``predictions.npz`` and ``data_root.json``. Killed at any moment and started again, it goes on from
+the last epoch's end and comes to the same record: everything random is drawn from the seed, epoch, step and image,
+so there is no generator state to lose. A checkpoint or a record made from other data or weights is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import statistics
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,22 +24,32 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import send_to_device
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
-from gholm_lib.environment import describe_environment, peak_memory
+from gholm_lib.environment import describe_environment, peak_memory, undisturbed
 from gholm_lib.evaluation import predict_all
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.predictions import Predictions
-from gholm_lib.records import RECORD, Record, describe_data, load_record, write_whole
+from gholm_lib.progress import log_lines
+from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.records import (
+    RECORD,
+    Record,
+    RecordError,
+    load_record,
+    note_data_root,
+    write_whole,
+)
 
 CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
+TRIAL_BATCHES = 2  # test batches of a trial (max_steps): it is for speed and memory, not for accuracy
 
 
 @dataclass
@@ -53,7 +64,10 @@ class Split:
 
 
 def split_data(config: Config, data: FineGrainedData) -> Split:
-    """Choose classes, and put a share of each class's training images apart (by a hash of their ids)."""
+    """Choose classes, and put a share of each class's training images apart (by a hash of their ids).
+
+    A trial (max_steps) is tested on a few images only.
+    """
     keep = len(data.classes) if config.classes is None else config.classes
     if keep > len(data.classes):
         raise ValueError(f"classes is {keep}, but {data.name} has only {len(data.classes)}")
@@ -69,8 +83,20 @@ def split_data(config: Config, data: FineGrainedData) -> Split:
         classes=data.classes[:keep],
         train=[s for s in train if s.image_id not in apart],
         held_out=held_out,
-        test=[s for s in data.test if s.label < keep],
+        test=_few(config, [s for s in data.test if s.label < keep]),
     )
+
+
+def _few(config: Config, samples: list[Sample]) -> list[Sample]:
+    """Of a trial's images as many as make TRIAL_BATCHES, spread over all; else all of them."""
+    return samples if config.max_steps is None else spread(samples, TRIAL_BATCHES * 2 * config.batch_size)
+
+
+def spread(samples: list[Sample], count: int) -> list[Sample]:
+    """At most ``count`` of the samples, evenly spread: of a data set's list, of as many classes as can be."""
+    if len(samples) <= count:
+        return samples
+    return [samples[k * len(samples) // count] for k in range(count)]
 
 
 def _hash_of_id(sample: Sample) -> str:
@@ -85,13 +111,37 @@ def learning_rate(config: Config, epoch: int) -> float:
 def train(config: Config, options: RunOptions | None = None, data: FineGrainedData | None = None) -> Record:
     """Train one network, or finish a run that was interrupted, or return one that is done.
 
-    raises NonFiniteError when a loss term is not finite; the state and the images are saved first.
+    raises  NonFiniteError when a loss term, a weight or an answer is not finite; the state and the images are saved
+            first. OtherOriginError when the run's folder holds a record or a checkpoint made from other data or
+            weights; SurroundingsError
     """
     options = options or RunOptions()
     folder = Path(options.runs) / config.run_id
+    data = data or load_dataset(config.dataset, options.data_root)
     if (folder / RECORD).exists():
-        return load_record(folder)
-    return _Run(config, options, data or load_dataset(config.dataset, options.data_root), folder).run()
+        record = load_record(folder)
+        require_own(folder, record, config, data)
+        return record
+    with undisturbed(uses_gpu(options), say):
+        return _Run(config, options, data, folder).run()
+
+
+def require_own(folder: Path, record: Record, config: Config, data: FineGrainedData) -> None:
+    """Hold a finished run's record against the data and weights at hand, and say what it does not tell.
+
+    raises OtherOriginError
+    """
+    now = origin(config, split_data(config, data))
+    say(require_same(of_record(record), now, folder, data.root, _ADVICE))
+
+
+_ADVICE = "take another folder for your runs (--runs), or remove the run's folder to train it anew"
+
+
+def say(line: str | None) -> None:
+    """Print a line, from one of several processes; None says nothing."""
+    if line and is_main_process():
+        print(line, flush=True)
 
 
 class _Run:
@@ -109,10 +159,13 @@ class _Run:
             net.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay
         )
         self.net, self.optimiser = self.accelerator.prepare(net, optimiser)
+        self.origin = origin(config, self.split)  # now, as the weights of the model hub have been fetched
         self.curve: list[dict[str, Any]] = []
         self.best: Predictions | None = None
         self.seconds = 0.0  # of earlier sessions of the same run
         self.steps_done = 0
+        self.pace = Pace(config.batch_size, self.accelerator.device)
+        self.stage = "reading the images"  # for a log
 
     @property
     def bare_net(self) -> GHOLMNet:
@@ -120,24 +173,33 @@ class _Run:
 
     def run(self) -> Record:
         self._resume()
+        name = self.config.run_id
+        with log_lines(
+            lambda: f"{name}: {self.stage}", not self.options.quiet and not sys.stderr.isatty(), say
+        ):
+            return self._run()
+
+    def _run(self) -> Record:
         if self.accelerator.device.type == "cuda":  # else an earlier run in this process would count as well
             torch.cuda.reset_peak_memory_stats(self.accelerator.device)
         config, start = self.config, time.perf_counter()
         batches, images = self._loader(self.split.train, train=True)
         test = self._loader(self.split.test, train=False)[1]
-        held_out = self._loader(self.split.held_out, train=False)[1] if self.split.held_out else None
-        predictions, bar, pace = None, self._bar(len(batches)), _Pace(self._warn)
+        apart = _few(config, self.split.held_out)
+        held_out = self._loader(apart, train=False)[1] if apart else None
+        predictions, bar, slow = None, self._bar(len(batches)), _SlowSteps(self._warn)
         for epoch in range(len(self.curve), config.epochs):
             if self._out_of_steps():
                 break
             batches.epoch = epoch
-            entry = self._epoch(epoch, images, bar, pace)
+            entry = self._epoch(epoch, images, bar, slow)
+            self._require_finite_weights(epoch)
             final = epoch + 1 == config.epochs or self._out_of_steps()
             if final or (epoch + 1) % config.evaluate_every == 0:
-                predictions = self._predict(test)
+                predictions = self._test(test, epoch)
                 entry["test"] = predictions.summary()
                 if held_out is not None:
-                    entry["held_out"] = self._predict(held_out).summary()
+                    entry["held_out"] = self._test(held_out, epoch).summary()
             self.curve.append(entry)
             self._save_checkpoint(self.seconds + time.perf_counter() - start)
             self._report(entry)
@@ -145,7 +207,7 @@ class _Run:
                 break
         bar.close()
         if predictions is None:  # killed between the last epoch and the record
-            predictions = self._predict(test)
+            predictions = self._test(test, len(self.curve) - 1)
         return self._finish(predictions, self.seconds + time.perf_counter() - start)
 
     # ------------------------------------------------------------------ one epoch
@@ -162,7 +224,7 @@ class _Run:
             disable=hidden or None,  # None: shown on a terminal, not in a log
         )
 
-    def _epoch(self, epoch: int, images, bar: tqdm, pace: _Pace) -> dict[str, Any]:
+    def _epoch(self, epoch: int, images, bar: tqdm, slow: _SlowSteps) -> dict[str, Any]:
         rate = learning_rate(self.config, epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -170,15 +232,18 @@ class _Run:
         meter, device = _Meter(), self.accelerator.device
         look_every = 1 if device.type == "cpu" else CHECK_EVERY
         bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
-        pace.start()
+        slow.start()
+        self.pace.begin()
         for step, (pixels, labels, index) in enumerate(images):
+            self.stage = f"epoch {epoch + 1} of {self.config.epochs}, step {step + 1} of {len(images)}"
             pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
             # theta and stochastic depth: drawn anew from the seed at each step, so a resumed run repeats them.
             torch.manual_seed(((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
             try:
                 out = self.net(pixels, labels)
             except NonFiniteError as error:  # GradCAM looks at each step, the loss only at some
-                raise self._failed(f"{error} This was", epoch, step, {}, index) from error
+                ids = self._training_ids(index)
+                raise self._failed(f"{error} This was", epoch, step, {}, ids) from error
             meter.add(out, labels)
             if step % look_every == 0 or step + 1 == len(images):
                 self._require_finite(out.losses, meter, epoch, step, index)
@@ -187,11 +252,14 @@ class _Run:
             self.accelerator.backward(out.losses["total"])
             self.optimiser.step()
             self.steps_done += 1
+            self.pace.step()
+            slow.step()
             bar.update()
-            pace.step()
             if self._out_of_steps():
                 break
-        return {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
+        entry = {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
+        self.pace.end()
+        return entry
 
     def _require_finite(
         self, terms: dict[str, Tensor], meter: _Meter, epoch: int, step: int, index: Tensor
@@ -201,29 +269,53 @@ class _Run:
         bad = [k for k, v in terms.items() if not torch.isfinite(v)] or ["total of an earlier step"]
         values = {k: float(v.detach()) for k, v in terms.items()}
         said = f"The loss term {bad[0]!r} is not finite (terms: {values})"
-        raise self._failed(said, epoch, step, values, index)
+        raise self._failed(said, epoch, step, values, self._training_ids(index))
+
+    def _training_ids(self, index: Tensor) -> list[str]:
+        return [self.split.train[i].image_id for i in index.tolist()]
+
+    def _require_finite_weights(self, epoch: int) -> None:
+        """Before they are tested and saved: the last step's are in no loss any more."""
+        bad = [n for n, p in self.bare_net.named_parameters() if not torch.isfinite(p).all()]
+        if bad:
+            raise self._failed(f"The weights {bad[0]!r} are not finite", epoch, None, {}, [])
 
     def _failed(
-        self, said: str, epoch: int, step: int, terms: dict[str, float], index: Tensor
+        self, said: str, epoch: int, step: int | None, terms: dict[str, float], images: Sequence[str]
     ) -> NonFiniteError:
-        """Keep the state and say which batch it was; returns the error to raise."""
-        images = [self.split.train[i].image_id for i in index.tolist()]
-        failure = {"epoch": epoch + 1, "step": step + 1, "terms": terms, "images": images}
+        """Keep the state and say which batch it was (step None: after the epoch); returns the error to raise."""
+        failure = {
+            "epoch": epoch + 1,
+            "step": None if step is None else step + 1,
+            "terms": terms,
+            "images": list(images),
+            "data": self.origin,
+        }
         # Whichever process sees it first writes: the others' share of the batch may be sound.
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(failure, indent=1)
         write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
         write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
+        good = self.folder / "checkpoint.pt"
+        last = f"the last good state is {good}" if good.exists() else "there is no earlier state"
+        when = f"after epoch {epoch + 1}" if step is None else f"in epoch {epoch + 1}, step {step + 1}"
         return NonFiniteError(
-            f"{said} in epoch {epoch + 1}, step {step + 1}. The state and the batch's images are in "
-            f"{self.folder}/failure.pt and failure.json; the last good state is {self.folder}/checkpoint.pt. "
-            "Try a lower lr, or precision bf16 or no."
+            f"{said} {when}. The state and the batch's images are in "
+            f"{self.folder}/failure.pt and failure.json; {last}. Try a lower lr, or precision bf16 or no."
         )
 
     def _out_of_steps(self) -> bool:
         return self.config.max_steps is not None and self.steps_done >= self.config.max_steps
 
     # ------------------------------------------------------------------ evaluation
+
+    def _test(self, images, epoch: int) -> Predictions:
+        self.stage = f"testing after epoch {epoch + 1}"
+        try:
+            return self._predict(images)
+        except NonFiniteError as error:
+            said = f"{error} This was in the evaluation"
+            raise self._failed(said, epoch, None, {}, error.images) from error
 
     def _predict(self, images) -> Predictions:
         if self.accelerator.num_processes > 1:  # running means of batch norm: those of the process that saves
@@ -248,11 +340,13 @@ class _Run:
     def _state(self, seconds: float) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
+            "data": self.origin,
             "model": self.bare_net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.accelerator.scaler and self.accelerator.scaler.state_dict(),  # of fp16 only
             "curve": self.curve,
             "steps_done": self.steps_done,
+            "pace": [self.pace.images, self.pace.seconds],
             "seconds": seconds,
         }
 
@@ -267,22 +361,27 @@ class _Run:
         if not path.exists():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        self.bare_net.load_state_dict(state["model"])
+        say(require_same(state.get("data", {}), self.origin, path, self.split.data.root, _ADVICE))
+        try:
+            self.bare_net.load_state_dict(state["model"])
+        except RuntimeError as error:  # an older checkpoint, which does not tell its data
+            reason = str(error).splitlines()[-1].strip()
+            raise RecordError(f"{path} is of another network ({reason}); {_ADVICE}") from error
         self.optimiser.load_state_dict(state["optimiser"])
         if state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.curve, self.seconds = state["curve"], state["seconds"]
         self.steps_done = state["steps_done"]
+        self.pace.images, self.pace.seconds = state.get("pace", (0, 0.0))  # older checkpoints have none
         self.accelerator.print(f"{self.config.run_id}: going on after epoch {len(self.curve)}")
 
     def _finish(self, predictions: Predictions, seconds: float) -> Record:
         device = self.accelerator.device
         tested = [e for e in self.curve if "test" in e]
         answer = "both" if self.config.crop else "raw"
-        images = self.steps_done * self.config.batch_size
         record = Record(
             config=self.config.to_dict(),
-            data=describe_data(self.split.data, len(self.split.classes), self.split.train, self.split.test),
+            data=self.origin,
             results={
                 "last": predictions.summary(),
                 "best_test": _best(tested, "test", answer),
@@ -291,16 +390,17 @@ class _Run:
             curve=self.curve,
             cost={
                 "seconds": round(seconds, 1),
-                "images_per_second": round(images / seconds, 1),
+                "images_per_second": float(f"{self.pace.rate:.3g}"),
                 "peak_memory_bytes": peak_memory(device),
             },
-            environment=describe_environment(device, self.accelerator.num_processes),
+            environment=describe_environment(device, self.accelerator.num_processes, self.config.precision),
             predictions=predictions,
         )
         if self.accelerator.is_main_process:
             weights = {k: v.detach().cpu().contiguous() for k, v in self.bare_net.state_dict().items()}
             data = safetensors.torch.save(weights, {"classes": json.dumps(self.split.classes)})
             write_whole(self.folder / "model.safetensors", lambda f: f.write(data))
+            note_data_root(self.folder, self.split.data.root.parent)
             record.save(self.folder)
             (self.folder / "checkpoint.pt").unlink(missing_ok=True)
             for left in self.folder.glob(".*.part"):  # of sessions that were killed while they wrote
@@ -323,25 +423,60 @@ class _Run:
         )
 
 
+class Pace:
+    """Images a second of training steps alone: without tests, and without a session's first step, which warms up."""
+
+    def __init__(self, batch_size: int, device: torch.device) -> None:
+        self.batch_size, self.device = batch_size, device
+        self.images, self.seconds = 0, 0.0
+        self._first: float | None = None  # images a second of the first step
+
+    def begin(self) -> None:
+        """Before an epoch's first step."""
+        self._since, self._counted = time.perf_counter(), 0
+
+    def step(self) -> None:
+        """After a step."""
+        self._counted += self.batch_size
+        if self._first is None:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            self._first = self.batch_size / (time.perf_counter() - self._since)
+            self.begin()
+
+    def end(self) -> None:
+        """After an epoch's last step, when a GPU has done all that it was told to do."""
+        self.images += self._counted
+        self.seconds += time.perf_counter() - self._since
+
+    @property
+    def rate(self) -> float:
+        """Over all processes; of the first step where there was no other, 0 where there was none."""
+        return self.images / self.seconds if self.images else self._first or 0.0
+
+
 def is_main_process() -> bool:
     """Of several processes that torchrun or accelerate started, the one that writes and speaks."""
     return os.environ.get("RANK", "0") == "0"
 
 
+def uses_gpu(options: RunOptions) -> bool:
+    """Whether a run with these options takes a GPU."""
+    return options.device != "cpu" and torch.cuda.is_available()
+
+
 def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
-    """The accelerator of a run; its errors name the option."""
+    """The accelerator of a run; its errors name the option. Call it, and use it, inside ``undisturbed``."""
     if options.device not in ("auto", "cpu", "cuda"):
         raise ValueError(f'device must be "auto", "cpu" or "cuda", got {options.device!r}')
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ValueError('device is "cuda", but PyTorch sees no GPU; `gholm doctor` tells more')
-    if torch.cuda.is_available() and options.device != "cpu":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
     # Without a GPU this must be said: Accelerator() alone would leave several CPU processes unconnected.
-    on_cpu = options.device == "cpu" or not torch.cuda.is_available()
+    on_cpu = not uses_gpu(options)
     if on_cpu and config.precision == "fp16":
         raise ValueError('precision is "fp16", which needs a GPU; on a CPU take bf16 or no (float32)')
-    # accelerate keeps precision and device for the whole process; a notebook may want another for its next run.
+    # accelerate keeps precision, device and accumulated steps for the whole process, a notebook's own included.
+    GradientState._reset_state()
     AcceleratorState._reset_state(reset_partial_state=not (dist.is_available() and dist.is_initialized()))
     return Accelerator(cpu=on_cpu, mixed_precision=config.precision)
 
@@ -352,7 +487,7 @@ def _best(entries: list[dict[str, Any]], chosen_on: str, answer: str) -> dict[st
     return {"epoch": entry["epoch"], **entry["test"]}
 
 
-class _Pace:
+class _SlowSteps:
     """Warns once when several steps in a row take ``SLOW`` times as long as the first ones did."""
 
     STEPS, SLOW = 5, 5.0

@@ -64,7 +64,7 @@ def reproduce(request: Request) -> int:
         torch.set_num_threads(request.threads)
     records = request.records or records_folder() / request.preset
     part, parts = _share(request.shard)
-    own = jobs.shard(wanted(request), part, parts)
+    own = jobs.shard(jobs.with_weights(wanted(request), request.weights), part, parts)
     if request.dry_run:
         print(plan(own, records, request.options))
         return 0

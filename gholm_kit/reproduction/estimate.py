@@ -139,6 +139,14 @@ def _inside(folder: Path) -> Path:
     return folder.relative_to(root) if folder.is_relative_to(root) else folder
 
 
+def _weights(config: Config) -> str:
+    if config.weights == "timm":
+        return f"timm's {config.backbone}, from the model hub (or --weights {config.backbone}.safetensors)"
+    if config.weights_sha256 is None:
+        return config.weights
+    return f"timm's {config.backbone}, from {config.weights}, SHA-256 {config.weights_sha256}"
+
+
 def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     """What ``make_runs`` would do: runs, hours, disk and memory, and what the estimate rests on."""
     archive = Archive.read(records)
@@ -155,6 +163,7 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     lines += [f"{words}: {estimate.basis(kinds[words])}" for words in sorted(kinds)]
     if any(estimate.seconds(j) is None for j in todo):
         lines.append("to get an estimate, try each kind: `gholm train` with its settings and --max-steps 20")
+    lines += [f"starting weights: {weights}" for weights in sorted({_weights(c) for c in trained.values()})]
     kept = sum(disk_bytes(c)[0] for c in trained.values())
     working = max((disk_bytes(c)[1] for c in trained.values()), default=0)
     lines.append(

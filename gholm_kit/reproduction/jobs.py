@@ -5,8 +5,11 @@ The preset "paper" is section 4.2 of the paper on the four real sets; "mini" is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import timm
 
 from gholm_kit.reproduction.questions import LEDGER
 from gholm_lib.config import Config, load_config
@@ -31,12 +34,26 @@ TABLES = tuple(range(1, 10))
 FIGURES = tuple(range(1, 7))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """One thing to measure: a training run, or a finished run's network tested with another mu of eq. (5)."""
+    """One thing to measure: a training run, or a finished run's network tested with another mu of eq. (5).
+
+    A run from a file that stands for the model hub's weights (:func:`with_weights`) is the same job as one from the
+    hub.
+    """
 
     config: Config
     tested_mu: float | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[Config, float | None]:
+        return from_hub(self.config), self.tested_mu
 
     @property
     def name(self) -> str:
@@ -101,6 +118,43 @@ def with_seeds(jobs: Iterable[Job], seeds: int) -> list[Job]:
     jobs = list(jobs)
     every = [Job(j.config.replace(seed=s), j.tested_mu) for s in range(seeds) for j in jobs]
     return list(dict.fromkeys(every))
+
+
+def from_hub(config: Config) -> Config:
+    """The settings with "timm" for a weights file that stands for the hub's: one with the name of the timm model."""
+    is_file = config.weights not in ("packaged", "timm", "none")
+    return (
+        config.replace(weights="timm") if is_file and Path(config.weights).stem == config.backbone else config
+    )
+
+
+def with_weights(jobs: Sequence[Job], files: Sequence[Path]) -> list[Job]:
+    """The jobs, starting from ``files`` instead of the model hub; each file has the name of its timm model.
+
+    raises ValueError when a file is not there, has no model's name, or is lacking
+    """
+    wanted = sorted({j.config.backbone for j in jobs if j.config.weights == "timm"})
+    given = {Path(f).stem: Path(f) for f in files}
+    if not files:
+        return list(jobs)
+    if not wanted:
+        raise ValueError("--weights is for runs that start from the model hub; none of these does")
+    for name, path in given.items():
+        if not path.is_file():
+            raise ValueError(f"no weights file {path} (--weights)")
+        if not timm.is_model(name):  # one that only other runs need may be given too
+            raise ValueError(
+                f"--weights {path}: a file must have the name of its timm model, which nothing in it tells; "
+                f"needed are {', '.join(wanted)}"
+            )
+    lacking = [n for n in wanted if n not in given]
+    if lacking:
+        raise ValueError(f"--weights lacks {lacking[0]}.safetensors, from which some of these runs start")
+
+    def started(config: Config) -> Config:
+        return config.replace(weights=str(given[config.backbone])) if config.weights == "timm" else config
+
+    return [Job(started(j.config), j.tested_mu) for j in jobs]
 
 
 def all_jobs(preset: str, seeds: int) -> list[Job]:

@@ -11,19 +11,21 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gholm_kit.reproduction.archive import FAILURE, Archive
 from gholm_kit.reproduction.estimate import Estimate
 from gholm_kit.reproduction.jobs import Job
-from gholm_lib.config import RunOptions
-from gholm_lib.datasets import load_dataset
+from gholm_lib.config import Config, RunOptions
+from gholm_lib.datasets import DataError, FineGrainedData, load_dataset
 from gholm_lib.gradcam import NonFiniteError
-from gholm_lib.records import Record, write_whole
+from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.records import RECORD, Record, write_whole
 from gholm_lib.runs import evaluate_run
-from gholm_lib.training import is_main_process, train
+from gholm_lib.training import is_main_process, split_data, train
 
 
 def make_runs(
@@ -39,6 +41,8 @@ def make_runs(
     todo = [j for j in jobs if j not in archive]
     for dataset in dict.fromkeys(j.config.dataset for j in todo):
         load_dataset(dataset, options.data_root)
+    for line in require_own_records(jobs, archive, records, options):
+        say(line)
     estimate = Estimate.of(archive, options)
     say(f"{len(jobs)} runs and tests, {len(jobs) - len(todo)} recorded already; {estimate.left(todo)}")
     for done, job in enumerate(todo, 1):
@@ -48,11 +52,54 @@ def make_runs(
             estimate.learn(job, result)
             outcome = f"{result.accuracy:.1f} %"
         else:
-            outcome = f"loss not finite in epoch {result['epoch']}"
+            outcome = _said_of(result)
         say(
             f"[{done}/{len(todo)}] {job.name}: {outcome}, {time.perf_counter() - start:.0f} s; "
             f"{estimate.left(todo[done:])}"
         )
+
+
+def _said_of(failure: dict[str, Any]) -> str:
+    epoch, mu = failure["epoch"], failure["tested_mu"]
+    if epoch is None:
+        return f"not finite when tested with mu {mu:g}" if mu else "not finite"
+    return f"loss not finite in epoch {epoch}" if failure["step"] else f"not finite after epoch {epoch}"
+
+
+def require_own_records(
+    jobs: Sequence[Job], archive: Archive, records: Path, options: RunOptions
+) -> Iterator[str]:
+    """Hold records and notes of failures against the data at hand; gives a line about older ones, which lack some.
+
+    A set that is not there is not compared: nothing is made from it.
+
+    raises OtherOriginError
+    """
+    recorded = [j for j in jobs if j in archive]
+    sets = {name: _data_at_hand(name, options) for name in {j.config.dataset for j in recorded}}
+    advice = "take another folder of records (--records), or remove this record to make it anew"
+    silent = []
+    for job in recorded:
+        data = sets[job.config.dataset]
+        if data is not None:
+            now = origin(job.config, split_data(job.config, data))
+            silent.append(require_same(_kept(job, archive), now, records / job.name, data.root, advice))
+    older = [line for line in silent if line]
+    if older:
+        yield f"{len(older)} records are older and do not tell all of their data, for example: {older[0]}"
+
+
+def _data_at_hand(name: str, options: RunOptions) -> FineGrainedData | None:
+    try:
+        return load_dataset(name, options.data_root)
+    except DataError:
+        return None
+
+
+def _kept(job: Job, archive: Archive) -> Mapping[str, Any]:
+    if job in archive.records:
+        return of_record(archive.records[job])
+    return archive.failures[job].get("data", {})
 
 
 def _nothing(line: str) -> None:
@@ -75,7 +122,8 @@ def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any
             raise
         return failure
     if is_main_process():
-        record.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
+        kept = replace(record, config=_shortened(job.config).to_dict())
+        kept.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
     return record
 
 
@@ -91,9 +139,14 @@ def _failure(job: Job, error: NonFiniteError, options: RunOptions) -> dict[str, 
     """Settings, message and, where the training loop noted them, epoch, step and loss terms."""
     note = {"epoch": None, "step": None}
     path = Path(options.runs) / job.config.run_id / FAILURE
-    if path.exists():
+    if path.exists() and not (path.parent / RECORD).exists():  # else of an earlier attempt; this is a test
         note |= json.loads(path.read_text())
     # JSON has no NaN and no infinity.
     terms = {k: str(v) if not math.isfinite(v) else v for k, v in note.pop("terms", {}).items()}
-    about = {"config": job.config.to_dict(), "tested_mu": job.tested_mu}
+    about = {"config": _shortened(job.config).to_dict(), "tested_mu": job.tested_mu}
     return {**about, **note, "terms": terms, "message": str(error).split(" The state")[0]}
+
+
+def _shortened(config: Config) -> Config:
+    """What is passed on names nobody's folders: of a weights file its name is left (its digest is in the data)."""
+    return config.replace(weights=Path(config.weights).name)

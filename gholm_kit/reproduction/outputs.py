@@ -25,6 +25,7 @@ from gholm_kit.reproduction.paper_tables import paper_table
 from gholm_kit.table import Table, results_table
 from gholm_lib.config import RunOptions
 from gholm_lib.paths import project_root, records_folder
+from gholm_lib.provenance import differences, of_record
 from gholm_lib.records import Record, load_records
 
 # Another processor rounds differently, and rounding changes a run: what still counts as the same run.
@@ -158,6 +159,10 @@ def differing_run(preset: str, records: Path, options: RunOptions) -> Iterator[s
         )
     if not isinstance(again, Record):
         yield f"the short run diverges: {again['message']}"
+        return
+    differing = differences(of_record(kept), again.data)
+    if differing:
+        yield f"the short run was recorded with other data or weights: {', '.join(differing)}"
         return
     same = float(np.mean(again.predictions.both == kept.predictions.both))
     if same < SAME_ANSWERS:

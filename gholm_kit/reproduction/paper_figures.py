@@ -22,9 +22,9 @@ from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import figures_folder
-from gholm_lib.records import RECORD
-from gholm_lib.runs import kept_network, kept_weights, trained_network, weights_digest
-from gholm_lib.training import split_data
+from gholm_lib.records import RECORD, load_record
+from gholm_lib.runs import kept_network, kept_weights, load_network, trained_network, weights_digest
+from gholm_lib.training import require_own, split_data
 
 
 class Drawn(NamedTuple):
@@ -45,12 +45,28 @@ def _about(seed: int, nets: Iterable[GHOLMNet] = (), images: Iterable[Sample] = 
 
 def _network(config: Config, options: RunOptions) -> GHOLMNet:
     """The kept network where there is one, so that everybody draws the same; else trained, now if need be."""
-    return kept_network(config, options) or trained_network(config, options)[0]
+    run = _finished_run(config, options)
+    if kept_weights(config).exists() or run is None:
+        return kept_network(config, options) or trained_network(config, options)[0]
+    require_own(run, load_record(run), config, load_dataset(config.dataset, options.data_root))
+    return load_network(run)
 
 
 def _is_at_hand(config: Config, options: RunOptions) -> bool:
     """Whether a trained network is there, kept or in the runs folder, so that none need be trained."""
-    return kept_weights(config).exists() or (Path(options.runs) / config.run_id / RECORD).exists()
+    return kept_weights(config).exists() or _finished_run(config, options) is not None
+
+
+def _finished_run(config: Config, options: RunOptions) -> Path | None:
+    """The folder of a finished run of these settings, also of one from a file that stands for the hub's weights."""
+    runs = Path(options.runs)
+    if (runs / config.run_id / RECORD).exists():
+        return runs / config.run_id
+    found = (
+        sorted(runs.glob(f"{config.dataset}-*-s{config.seed}/{RECORD}")) if config.weights == "timm" else []
+    )
+    same = (p.parent for p in found if jobs.from_hub(load_record(p.parent).settings) == config)
+    return next(same, None)
 
 
 def some_images(data: FineGrainedData, count: int, seed: int) -> list[Sample]:

@@ -22,8 +22,9 @@ from gholm_lib import masking
 from gholm_lib.config import RunOptions
 from gholm_lib.datasets import load_dataset
 from gholm_lib.model import GHOLMNet
-from gholm_lib.records import RECORD, write_whole
+from gholm_lib.records import RECORD, load_record, write_whole
 from gholm_lib.runs import load_network
+from gholm_lib.training import require_own
 
 THETAS = (1.0, 1.5, 2.0)
 
@@ -57,16 +58,20 @@ def centred(boxes: torch.Tensor, size: int) -> torch.Tensor:
 
 @torch.no_grad()
 def measure_parts(jobs: Sequence[Job], records: Path, options: RunOptions) -> int:
-    """Write ``parts.npz`` for the recorded drawn runs that lack it and whose network is at hand; how many."""
+    """Write ``parts.npz`` for the recorded drawn runs that lack it and whose network is at hand; how many.
+
+    raises OtherOriginError for a network that was trained on other pictures than those at hand
+    """
     studies: dict[str, Study] = {}
     todo = [j for j in jobs if _lacks_parts(j, records, options)]
     for job in todo:
-        config = job.config
+        config, run = job.config, Path(options.runs) / job.config.run_id
+        data = load_dataset(config.dataset, options.data_root)
+        require_own(run, load_record(run), config, data)
         if config.dataset not in studies:
-            data = load_dataset(config.dataset, options.data_root)
             truth = load_truth(data.root)
             studies[config.dataset] = study_images(data, config, truth, count=len(data.test))
-        shares = part_shares(load_network(Path(options.runs) / config.run_id), studies[config.dataset])
+        shares = part_shares(load_network(run), studies[config.dataset])
         write_whole(records / job.name / PARTS, lambda f, s=shares: np.savez_compressed(f, **s))
     return len(todo)
 

@@ -34,11 +34,15 @@ class Request:
     """Start no long run and write nothing: fail if a table is not what the records give, if a figure says that it
     was drawn from other settings, weights or images, or if a run of seconds, made again, gives another result."""
     redraw: bool = False
-    """Also draw figures again that were drawn from the same settings, weights and images (after a change of style)."""
+    """Also draw figures again that were drawn from the same settings, weights and images."""
     from_records: bool = False
     """Make tables and figures from the records that there are; start no run."""
     records: Path | None = None
     """Folder of the records (default: data/records/PRESET)."""
+    weights: tuple[Path, ...] = ()
+    """Where the model hub is out of reach: the files from which the preset "paper" starts, each with the name of its
+    timm model: convnext_small.fb_in22k.safetensors; for dogs convnext_small.fb_in1k.safetensors, and for the ledger
+    convnext_small.fb_in22k_ft_in1k.safetensors as well."""
     shard: str = "1/1"
     """i/n: make the i-th of n shares of the runs, so that n processes share the work."""
     threads: int | None = None

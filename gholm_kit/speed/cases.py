@@ -22,11 +22,11 @@ from gholm_kit.speed.timing import (
     about,
     loader_rates,
     measure,
-    processor,
 )
 from gholm_kit.table import Table
 from gholm_lib.config import Config, load_config
 from gholm_lib.datasets import load_dataset
+from gholm_lib.environment import processor
 from gholm_lib.paths import project_root
 from gholm_lib.training import split_data
 

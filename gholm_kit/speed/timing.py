@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import platform
 import random
 import statistics
 import time
@@ -20,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate
-from pathlib import Path
 from unittest import mock
 
 import pandas as pd
@@ -334,7 +332,7 @@ def peak_bytes(task: Callable[[], object], device: str) -> int:
 def about(config: Config, num_classes: int, device: str) -> dict[str, object]:
     """Setting, machine and versions, for each row of a result."""
     environment = describe_environment(torch.device(device), 1)
-    keep = ("device", "threads", "torch", "timm", "python", "platform", "commit")
+    keep = ("device", "processor", "threads", "torch", "timm", "python", "platform", "commit")
     return {
         "model": config.backbone,
         "classes": num_classes,
@@ -343,18 +341,8 @@ def about(config: Config, num_classes: int, device: str) -> dict[str, object]:
         "precision": config.precision,
         "checkpointing": config.checkpointing,
         **{k: environment[k] for k in keep},
-        "processor": processor(),
         "cores": os.cpu_count(),
     }
-
-
-def processor() -> str:
-    """The CPU's name, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def loader_rates(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -19,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from gholm_lib import loading, losses, training
+from gholm_lib import loading, losses, progress, training
+from gholm_lib.__main__ import main
 from gholm_lib.config import Config, RunOptions, load_config
 from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
 from gholm_lib.gradcam import NonFiniteError
@@ -28,7 +32,7 @@ from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import project_root, runs_folder
 from gholm_lib.records import RecordError, load_record
 from gholm_lib.runs import evaluate_run, load_network
-from gholm_lib.training import _Pace, _Run, learning_rate, split_data, train
+from gholm_lib.training import _Run, _SlowSteps, learning_rate, split_data, train
 from tests.rounding import assert_same, of_network, unit, use_float64
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,6 +52,7 @@ CONFIG = Config(
 TRAIN, TEST = 12, 6  # images a class, three classes: four steps an epoch
 # What may differ between two equal runs, and nothing else.
 MAY_DIFFER = {"cost", "environment"}
+FINISHED = {"data_root.json", "model.safetensors", "predictions.npz", "record.json"}
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +84,7 @@ def options(data_root, tmp_path) -> RunOptions:
 
 def alone(**changes: str) -> dict[str, str]:
     """Environment of a child process: one thread, this project, nobody's settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GHOLM_", "ACCELERATE_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GHOLM_")}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)} | changes
 
 
@@ -109,11 +114,7 @@ def assert_same_result(first: Path, second: Path) -> None:
     for name in ("predictions.npz", "model.safetensors"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     for folder in (first, second):
-        assert sorted(p.name for p in folder.iterdir()) == [
-            "model.safetensors",
-            "predictions.npz",
-            "record.json",
-        ]
+        assert {p.name for p in folder.iterdir()} == FINISHED
 
 
 # ---------------------------------------------------------------------- killed and started again
@@ -189,8 +190,9 @@ def test_the_command_killed_from_outside_goes_on_and_says_so(data_root, tmp_path
 def test_a_finished_run_is_not_made_again(options, monkeypatch):
     config = CONFIG.replace(epochs=1)
     record = train(config, options)
-    monkeypatch.setattr(training, "_Run", None)  # anything but reading the record would fail
-    monkeypatch.setattr(training, "load_dataset", None)
+    monkeypatch.setattr(
+        training, "_Run", None
+    )  # anything but reading the record and the data's lists would fail
     again = train(config, options)
     assert (again.config, again.data, again.results) == (record.config, record.data, record.results)
     assert (again.curve, again.cost) == (record.curve, record.cost)
@@ -216,6 +218,76 @@ def test_max_steps_stops_there_and_a_resumed_run_takes_no_further_step(options, 
     straight = RunOptions(options.data_root, options.runs / "straight", "cpu", quiet=True)
     train(config, straight)
     assert_same_result(options.runs / config.run_id, straight.runs / config.run_id)
+
+
+def test_a_trial_tests_a_few_images_and_says_so(options, capsys):
+    config = CONFIG.replace(epochs=1, max_steps=2, batch_size=3, holdout=0.5)
+    for step, data in enumerate((made_up_data(classes=3, test=20), made_up_data(classes=3, test=2))):
+        trial = split_data(config, data)
+        assert len(trial.test) == (2 * 2 * 3, 6)[step]
+        assert {s.label for s in trial.test} == {0, 1, 2}, "spread over the classes"
+        assert len(split_data(config.replace(max_steps=None), data).test) == len(data.test)
+    args = command(config=config, runs=options.runs, data_root=options.data_root)[3:]
+    assert main(args) == 0
+    said = capsys.readouterr().out
+    assert "a trial of 2 steps: accuracies on 12 test images say nothing" in said
+    record = load_record(options.runs / config.run_id)
+    assert (record.data["test"], len(record.predictions.label)) == (12, 12)
+    assert f"training at {record.cost['images_per_second']:g} images/s" in said
+    again = evaluate_run(options.runs / config.run_id, options)
+    assert np.array_equal(again.predictions.both, record.predictions.both)
+
+
+def test_the_pace_leaves_out_tests_and_the_first_step(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    pace = training.Pace(8, torch.device("cpu"))
+    assert pace.rate == 0
+    for first in (100, 2):
+        pace.begin()
+        for seconds in (first, 2, 2):
+            wait(seconds)
+            pace.step()
+        pace.end()
+        wait(1000)  # a test
+    assert pace.rate == 8 / 2
+    short = training.Pace(8, torch.device("cpu"))
+    short.begin()
+    wait(400)
+    short.step()
+    short.end()
+    assert short.rate == 8 / 400, "of one step there is nothing else, and it is not 0.0"
+
+
+# ---------------------------------------------------------------------- a log
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_whatever_a_step_takes(options, monkeypatch, capsys):
+    assert progress.EVERY <= 60
+    monkeypatch.setattr(progress, "EVERY", 0.02)
+    plain, calls = GHOLMNet.attend, []
+
+    def slow(self, images):
+        calls.append(1)
+        time.sleep(0.2)
+        return plain(self, images)
+
+    monkeypatch.setattr(GHOLMNet, "attend", slow)
+    config = CONFIG.replace(epochs=1)
+    train(config, options)
+    assert "so far" not in capsys.readouterr().out, "quiet"
+    loud = dataclasses.replace(options, runs=options.runs / "loud", quiet=False)
+    train(config, loud)
+    said = capsys.readouterr().out
+    assert re.search(rf"^{config.run_id}: epoch 1 of 1, step \d of 4, 0\.0 min so far$", said, re.M)
+    assert re.search(r": testing after epoch 1, 0\.\d min so far$", said, re.M)
+    evaluate_run(loud.runs / config.run_id, loud)
+    assert ": testing 18 images, " in capsys.readouterr().out
+    assert not [t for t in threading.enumerate() if "speak" in t.name]
 
 
 # ---------------------------------------------------------------------- a loss that is not finite
@@ -305,6 +377,52 @@ if __name__ == "__main__":
     loading.CACHE_LIMIT = 0  # as for a set too large to be kept in memory
     sys.exit(__main__.main())
 """
+
+
+def test_answers_that_are_not_finite_stop_the_run_and_are_no_answers(options, monkeypatch):
+    """In an evaluation, where there is no loss to look at: the first class would be taken for the answer."""
+    plain, calls = GHOLMNet.attend, []
+
+    def sometimes_nan(self, images):
+        out = plain(self, images)
+        calls.append(1)
+        if len(calls) == 4:  # second epoch, second batch of the 18 test images
+            out.crop_logits[0] = float("nan")
+        return out
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GHOLMNet, "attend", sometimes_nan)
+        with pytest.raises(NonFiniteError, match="in the evaluation after epoch 2") as error:
+            train(CONFIG, options)
+    run = options.runs / CONFIG.run_id
+    assert {p.name for p in run.iterdir()} == {"checkpoint.pt", "failure.json", "failure.pt"}
+    assert "checkpoint.pt" in str(error.value)
+    failure = json.loads((run / "failure.json").read_text())
+    assert (failure["epoch"], failure["step"]) == (2, None)
+    assert failure["images"] == [s.image_id for s in load_dataset("cub", options.data_root).test[16:]]
+    assert len(torch.load(run / "failure.pt", weights_only=True)["curve"]) == 1
+    assert train(CONFIG, options).curve[-1]["epoch"] == 2, "with the cause gone it goes on"
+
+
+@pytest.mark.parametrize("branches", [{}, {"crop": False, "sup": False, "drop": False}])
+def test_a_last_step_that_breaks_the_weights_is_not_saved_as_a_good_state(options, monkeypatch, branches):
+    config = CONFIG.replace(epochs=1, **branches)
+    plain = torch.optim.SGD.step
+
+    def breaks(self, *args, **kwargs):
+        plain(self, *args, **kwargs)
+        steps.append(1)
+        if len(steps) == 4:
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(float("inf"))
+
+    steps = []
+    monkeypatch.setattr(torch.optim.SGD, "step", breaks)
+    with pytest.raises(NonFiniteError, match=r"weights .* are not finite after epoch 1"):
+        train(config, options)
+    run = options.runs / config.run_id
+    assert {p.name for p in run.iterdir()} == {"failure.json", "failure.pt"}
+    assert json.loads((run / "failure.json").read_text())["step"] is None
 
 
 # ---------------------------------------------------------------------- what the loop computes
@@ -498,7 +616,7 @@ def test_where_runs_go(monkeypatch, tmp_path):
 def warnings_of(*epochs: list[float]) -> list[str]:
     """What is said of steps that take so many seconds; a test of 100 seconds stands between two epochs."""
     now, said = [0.0], []
-    pace = _Pace(said.append, lambda: now[0])
+    pace = _SlowSteps(said.append, lambda: now[0])
     for seconds in epochs:
         now[0] += 100
         pace.start()
@@ -530,7 +648,7 @@ def test_other_steps_are_not_worth_a_word(seconds):
 
 def test_a_run_times_its_steps_and_warns(data_root, tmp_path, monkeypatch, capsys):
     clock = iter([2.0**k for k in range(100)])  # each step takes twice as long as the one before
-    monkeypatch.setattr("gholm_lib.training._Pace", partial(_Pace, clock=lambda: next(clock)))
+    monkeypatch.setattr("gholm_lib.training._SlowSteps", partial(_SlowSteps, clock=lambda: next(clock)))
     for name, quiet in (("loud", False), ("quiet", True)):
         train(CONFIG.replace(epochs=3), RunOptions(data_root, tmp_path / name, "cpu", quiet=quiet))
         assert capsys.readouterr().out.count("A step now takes") == (not quiet)
@@ -570,6 +688,18 @@ def test_a_saved_network_says_again_what_the_record_says(options, monkeypatch):
     assert not load_network(run).training
 
 
+def test_a_network_trained_in_fp16_is_tested_on_a_cpu_in_float32(options, capsys):
+    config = CONFIG.replace(epochs=1, lr=0.02)
+    record = train(config, options)
+    run = options.runs / config.run_id
+    text = (run / "record.json").read_text()
+    (run / "record.json").write_text(text.replace('"precision": "no"', '"precision": "fp16"', 1))
+    again = evaluate_run(run, options)
+    assert again.config["precision"] == "fp16", "it says how the network was trained"
+    assert np.array_equal(again.predictions.both, record.predictions.both)
+    assert "tested here in float32" in capsys.readouterr().out
+
+
 def test_a_network_trained_without_crop_can_be_tested_with_it(options):
     config = CONFIG.replace(epochs=1, crop=False, sup=False, drop=False)
     record = train(config, options)
@@ -590,7 +720,7 @@ def test_other_test_images_are_not_taken_for_those_of_the_record(options, tmp_pa
     test = next(k for k, line in enumerate(lines) if line.endswith(" 0"))
     lines[test] = lines[test][:-1] + "1"
     split.write_text("\n".join(lines) + "\n")
-    with pytest.raises(RecordError, match="are not those of the run's record"):
+    with pytest.raises(RecordError, match=r"from other data .*: other test images"):
         evaluate_run(options.runs / config.run_id, RunOptions(other, options.runs, "cpu", quiet=True))
 
 
@@ -626,7 +756,7 @@ def test_two_processes_train_the_same_network_as_one(data_root, tmp_path):
     assert done.stdout.count("Raw + Crop") == 1, "only one of them speaks"
     assert [p.name for p in runs.iterdir()] == [config.run_id]
     run = runs / config.run_id
-    assert {p.name for p in run.iterdir()} == {"record.json", "predictions.npz", "model.safetensors"}
+    assert {p.name for p in run.iterdir()} == FINISHED
     record = load_record(run)
     assert record.environment["processes"] == 2
     assert np.isfinite(record.accuracy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,45 @@ def test_settings_that_the_paper_leaves_open_are_all_asked_for():
     )
     open_fields += " theta_per fill tau denominator normalize reduction z brightness saturation"
     assert set(open_fields.split()) <= asked
+
+
+# ---------------------------------------------------------------------- weights from files
+
+
+def test_a_run_from_a_file_with_the_name_of_its_timm_model_is_the_run_from_the_hub(tmp_path):
+    hub = jobs.config_for("paper", "cub")
+    here = hub.replace(weights=str(tmp_path / "convnext_small.fb_in22k.safetensors"))
+    assert Job(here) == Job(hub)
+    assert hash(Job(here)) == hash(Job(hub))
+    assert Job(here, 2.0) != Job(here)
+    assert Job(hub.replace(weights=str(tmp_path / "mine.safetensors"))) != Job(hub)
+    assert Job(hub.replace(weights="none")) != Job(hub)
+
+
+def test_files_stand_for_the_hub_in_every_run_that_starts_from_it(tmp_path):
+    names = [
+        f"convnext_small.{tag}" for tag in ("fb_in22k.safetensors", "fb_in1k.pth", "fb_in22k_ft_in1k.pth")
+    ]
+    files = [tmp_path / n for n in names]
+    for path in files:
+        path.write_bytes(b"weights")
+    hub = jobs.all_jobs("paper", 1)
+    here = jobs.with_weights(hub, files)
+    assert here == hub, "they are the same jobs"
+    assert {Path(j.config.weights).name for j in here if j.config.dataset == "dogs"} == {names[1]}
+    assert {Path(j.config.weights).name for j in here if j.config.dataset == "cars"} == {names[0]}
+    assert jobs.with_weights(hub, []) == hub
+    assert jobs.with_weights(jobs.table_jobs(2, "paper"), files) == jobs.table_jobs(2, "paper"), (
+        "some for others"
+    )
+    with pytest.raises(ValueError, match=r"lacks convnext_small\.fb_in1k\.safetensors"):
+        jobs.with_weights(hub, files[::2])
+    with pytest.raises(ValueError, match="from the model hub; none of these does"):
+        jobs.with_weights(jobs.all_jobs("mini", 1), files)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors: a file must have the name .* convnext_small\.fb_in22k"
+    ):
+        jobs.with_weights(hub, [*files, tmp_path / "model.safetensors"])
+    with pytest.raises(ValueError, match=r"no weights file .*gone"):
+        jobs.with_weights(hub, [tmp_path / "gone.safetensors"])

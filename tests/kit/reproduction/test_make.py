@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gholm_kit.reproduction import make as runner
 from gholm_kit.reproduction.archive import Archive
@@ -15,7 +18,10 @@ from gholm_kit.reproduction.jobs import Job
 from gholm_kit.reproduction.make import make_runs
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import DataError
+from gholm_lib.model import GHOLMNet
+from gholm_lib.provenance import OtherOriginError
 from gholm_lib.records import RecordError, load_record
+from gholm_lib.training import train
 from tests.noise import noise_in_cubs_layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,6 +138,77 @@ def test_a_network_is_tested_with_another_mu(options, records):
     assert tested.settings == CONFIG
     assert np.array_equal(trained.predictions.raw, tested.predictions.raw)
     assert tested.results["last"]["box_area"] > trained.results["last"]["box_area"]
+
+
+def nan_answers(self: GHOLMNet, images: torch.Tensor) -> torch.Tensor:
+    return torch.full((len(images), 2), float("nan"))
+
+
+def test_answers_that_are_not_finite_are_a_result_with_its_epoch(options, records, monkeypatch):
+    monkeypatch.setattr(GHOLMNet, "classify", nan_answers)
+    said: list[str] = []
+    make_runs([Job(RAW)], records, options, said.append)
+    failure = json.loads((records / RAW.run_id / "failure.json").read_text())
+    assert (failure["epoch"], failure["step"]) == (1, None)
+    assert "in the evaluation after epoch 1" in failure["message"]
+    assert ": not finite after epoch 1, " in said[1]
+
+
+def test_a_test_with_another_mu_that_is_not_finite_names_the_mu(options, records, monkeypatch):
+    make_runs([Job(CONFIG)], records, options)
+    earlier = options.runs / CONFIG.run_id / "failure.json"  # of an attempt before the run went through
+    earlier.write_text('{"epoch": 9, "step": 9}')
+    monkeypatch.setattr(GHOLMNet, "classify", nan_answers)
+    said: list[str] = []
+    make_runs([Job(CONFIG, 0.5)], records, options, said.append)
+    assert ": not finite when tested with mu 0.5, " in said[1]
+
+
+def other_labels(root: Path, folder: Path) -> Path:
+    """A copy of a data root in which one training and one test picture have another label."""
+    copy = shutil.copytree(root, folder)
+    path = copy / "CUB_200_2011/image_class_labels.txt"
+    path.write_text(path.read_text().replace("\n2 1\n", "\n2 2\n").replace("\n7 1\n", "\n7 2\n"))
+    return copy
+
+
+def test_records_of_other_data_are_refused(options, records, data_root, tmp_path):
+    make_runs([Job(RAW)], records, options)
+    before = contents(records)
+    elsewhere = replace(options, data_root=other_labels(data_root, tmp_path / "other"))
+    with pytest.raises(OtherOriginError, match=rf"{RAW.run_id} .*other labels of the training.*--records"):
+        make_runs([Job(RAW), Job(RAW.replace(seed=1))], records, elsewhere)
+    assert contents(records) == before
+
+
+def test_a_failure_on_other_data_is_no_result_of_these(options, records, data_root, tmp_path):
+    diverging = RAW.replace(lr=1e25, epochs=2)
+    make_runs([Job(diverging)], records, options)
+    elsewhere = replace(options, data_root=other_labels(data_root, tmp_path / "other"))
+    with pytest.raises(OtherOriginError, match="other labels of the training images"):
+        make_runs([Job(diverging)], records, elsewhere)
+
+
+def test_a_finished_run_of_other_data_is_not_taken_into_the_records(options, records, data_root, tmp_path):
+    train(RAW, options)
+    elsewhere = replace(options, data_root=other_labels(data_root, tmp_path / "other"))
+    with pytest.raises(OtherOriginError, match="other labels of the training images"):
+        make_runs([Job(RAW)], records, elsewhere)
+    assert not records.exists()
+
+
+def test_older_records_count_and_it_is_said_once(options, records):
+    jobs = [Job(RAW.replace(seed=s)) for s in (0, 1)]
+    make_runs(jobs, records, options)
+    for path in records.rglob("record.json"):
+        record = json.loads(path.read_text())
+        del record["data"]["class_names_sha256"]
+        path.write_text(json.dumps(record))
+    said: list[str] = []
+    make_runs(jobs, records, options, said.append)
+    assert said[0].startswith("2 records are older and do not tell all of their data")
+    assert said[0].endswith("does not say its class names: not compared")
+    assert len(said) == 2
 
 
 def test_data_that_are_not_there_are_told_before_anything_starts(options, records):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from pathlib import Path
 
 import pytest
+import safetensors.torch
+import timm
+import torch
 
+from gholm_kit import style
 from gholm_kit.__main__ import main
-from gholm_kit.reproduction import cli, jobs, outputs
+from gholm_kit.reproduction import cli, jobs, outputs, paper_figures
 from gholm_kit.reproduction.cli import Request
 from gholm_kit.table import Table
+from gholm_lib import config
 from gholm_lib.config import RunOptions
 from gholm_lib.paths import records_folder
+from gholm_lib.records import load_records
+from tests.noise import noise_in_cubs_layout
 
 
 @pytest.fixture
@@ -183,3 +192,73 @@ def test_a_run_made_again_may_differ_a_little(put, made, monkeypatch, tmp_path, 
     found = list(outputs.differing_run("mini", folder, RunOptions(runs=tmp_path)))
     assert (problem is None) == (found == [])
     assert problem is None or any(problem in f for f in found)
+
+
+# ---------------------------------------------------------------------- the preset "paper" without the model hub
+
+
+@pytest.fixture
+def small_paper(elsewhere, monkeypatch, one_thread) -> list[str]:
+    """The preset "paper" with a small network on noise, the hub out of reach; the arguments that all calls share."""
+    monkeypatch.setitem(config._PAPER, "backbone", "test_convnext.r160_in1k")
+    small = {
+        "image_size": 64,
+        "resize": 72,
+        "epochs": 1,
+        "lr_decay_epochs": (),
+        "batch_size": 4,
+        "precision": "no",
+    }
+    for name, value in small.items():
+        monkeypatch.setitem(config._PAPER, name, value)
+    monkeypatch.setattr(
+        timm.models._hub, "hf_hub_download", lambda *_, **__: pytest.fail("the hub was asked")
+    )
+    for module in (style, paper_figures):
+        monkeypatch.setattr(module, "figures_folder", lambda: elsewhere / "figures")
+    root = noise_in_cubs_layout(elsewhere / "data", size=(80, 80))
+    args = ["reproduce", "--preset", "paper", "--seeds", "1", "--data-root", str(root), "--device", "cpu"]
+    return [*args, "--records", str(elsewhere / "records"), "--runs", str(elsewhere / "runs"), "--quiet"]
+
+
+def small_weights(path: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    net = timm.create_model("test_convnext", num_classes=1000)
+    safetensors.torch.save_file(net.state_dict(), path)
+    return path
+
+
+def test_the_preset_paper_runs_from_a_weights_file(small_paper, elsewhere, capsys):
+    """Table and figure, then the same with the file elsewhere, then with another file of the same name."""
+    name = "test_convnext.r160_in1k.safetensors"
+    file = small_weights(elsewhere / "there" / name, 1)
+    assert main([*small_paper, "--table", "5", "--dry-run", "--weights", str(file)]) == 0
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert f"SHA-256 {digest}" in capsys.readouterr().out
+    assert main([*small_paper, "--table", "5", "--figure", "3", "--weights", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "[1/1] cub-raw_crop_sup_drop-" in said
+    assert "inside the interval" in said, "the table is made of it"
+    assert (elsewhere / "figures/06_figure_3_paper.png").exists()
+    (record,) = load_records(elsewhere / "records")
+    assert (record.config["weights"], record.data["weights_sha256"]) == (name, digest)
+
+    moved = small_weights(elsewhere / "here" / name, 1)
+    file.unlink()
+    assert main([*small_paper, "--table", "5", "--weights", str(moved)]) == 0
+    assert "1 recorded already; nothing left" in capsys.readouterr().out
+    assert main([*small_paper, "--table", "5", "--from-records"]) == 0, "tables need no weights"
+
+    labels = elsewhere / "data/CUB_200_2011/image_class_labels.txt"
+    before = labels.read_text()
+    labels.write_text(before.replace("\n2 1\n", "\n2 2\n"))
+    capsys.readouterr()
+    for asked in (["--table", "5", "--weights", str(moved)], ["--figure", "3", "--from-records"]):
+        assert main([*small_paper, *asked]) == 1
+        assert "other labels of the training images" in capsys.readouterr().err
+    labels.write_text(before)
+
+    small_weights(moved, 2)
+    assert main([*small_paper, "--table", "5", "--weights", str(moved)]) == 1
+    assert "other starting weights" in capsys.readouterr().err

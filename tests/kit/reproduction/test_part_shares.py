@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from gholm_kit.reproduction.archive import PARTS, load_parts
-from gholm_kit.reproduction.jobs import MUS
-from gholm_kit.reproduction.part_shares import THETAS, centred, part_shares
+from gholm_kit.reproduction.jobs import MUS, Job
+from gholm_kit.reproduction.make import make_runs
+from gholm_kit.reproduction.part_shares import THETAS, centred, measure_parts, part_shares
 from gholm_kit.teaching.deciding_parts import Study, heat_of
 from gholm_lib import masking
-from gholm_lib.config import Config
+from gholm_lib.config import Config, RunOptions
 from gholm_lib.model import GHOLMNet
+from gholm_lib.provenance import OtherOriginError
+from tests.noise import noise_in_cubs_layout
 
 
 @pytest.fixture
@@ -66,3 +69,25 @@ def test_nothing_measured_is_none(tmp_path):
     assert load_parts(tmp_path / PARTS) is None
     np.savez(tmp_path / PARTS, kept=np.array([0.5], np.float16))
     assert load_parts(tmp_path / PARTS)["kept"].tolist() == [0.5]
+
+
+def test_a_network_of_other_pictures_is_not_measured(tmp_path, one_thread):
+    root = noise_in_cubs_layout(tmp_path / "data")
+    config = Config(
+        dataset="cub",
+        weights="none",
+        image_size=32,
+        resize=36,
+        epochs=1,
+        batch_size=4,
+        crop=False,
+        sup=False,
+        drop=False,
+    )
+    options = RunOptions(root, tmp_path / "runs", "cpu", quiet=True)
+    make_runs([Job(config)], tmp_path / "records", options)
+    (root / "CUB_200_2011/ground_truth").mkdir()
+    (root / "CUB_200_2011/ground_truth/truth.json").write_text('{"version": 4}')
+    with pytest.raises(OtherOriginError, match="version None of the drawing, not 4"):
+        measure_parts([Job(config)], tmp_path / "records", options)
+    assert not list((tmp_path / "records").rglob(PARTS))

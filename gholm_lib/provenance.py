@@ -1,0 +1,127 @@
+"""From what a run was made: images, labels, class names, drawing, starting weights; and whether they are the same.
+
+A run's name (``Config.run_id``) comes from its settings alone. Two data sets of one name, or one whose labels were
+corrected, give runs of one name: what is on disk is therefore compared before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import timm
+
+from gholm_lib.backbone import packaged_weights
+from gholm_lib.config import Config, file_sha256
+from gholm_lib.records import Record, RecordError, describe_data, labels_digest
+
+if TYPE_CHECKING:
+    from gholm_lib.training import Split
+
+Origin = Mapping[str, Any]
+# Field of Record.data → what it stands for. A list of labels says something only of the same list of images.
+_TEST = {
+    "test_ids_sha256": "test images",
+    "test_labels_sha256": "labels of the test images",
+    "class_names_sha256": "class names",
+    "drawing_version": "version of the drawing",
+}
+_TRAIN = {
+    "train_ids_sha256": "training images",
+    "train_labels_sha256": "labels of the training images",
+    "weights_sha256": "starting weights",
+}
+
+
+class OtherOriginError(RecordError):
+    """A run was made from other data or weights than those at hand; the message says what differs."""
+
+
+def origin(config: Config, split: Split) -> dict[str, Any]:
+    """``Record.data`` of a run with these settings on these images."""
+    described = describe_data(split.data, len(split.classes), split.train, split.test, split.held_out)
+    return described | {"weights_sha256": starting_weights_sha256(config)}
+
+
+def starting_weights_sha256(config: Config) -> str | None:
+    """SHA-256 of the file that the backbone starts from; None for "none", and for a file that is not here."""
+    if config.weights == "packaged":
+        return file_sha256(packaged_weights())
+    if config.weights == "timm":
+        path = _hub_file(config.backbone)
+        return None if path is None else file_sha256(path)
+    return config.weights_sha256
+
+
+def _hub_file(name: str) -> Path | None:
+    """The file of a timm model in the model hub's cache; None before it was fetched."""
+    from huggingface_hub import try_to_load_from_cache
+
+    hub = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "hf_hub_id", None)
+    for file in ("model.safetensors", "pytorch_model.bin"):
+        found = hub and try_to_load_from_cache(hub, file)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def of_record(record: Record) -> dict[str, Any]:
+    """``Record.data``; with the labels of the test images, which older records have among their predictions."""
+    kept = dict(record.data)
+    if "test_labels_sha256" not in kept and record.predictions is not None:
+        kept["test_labels_sha256"] = labels_digest(record.predictions.label.tolist())
+    return kept
+
+
+def differences(kept: Origin, now: Origin, tested_only: bool = False) -> list[str]:
+    """In words, what differs of what both say; ``tested_only`` leaves out what only training uses."""
+    found = []
+    if kept.get("classes", now["classes"]) != now["classes"]:
+        found.append(f"{kept['classes']} classes, not {now['classes']}")
+    for name, words in _fields(tested_only).items():
+        if not _says(kept, name) or not _says(now, name) or kept[name] == now[name]:
+            continue
+        if name == "drawing_version":
+            found.append(f"version {kept[name]} of the drawing, not {now[name]}")
+        elif not (name.endswith("_labels_sha256") and f"other {_images(name)}" in found):
+            found.append(f"other {words}")
+    return found
+
+
+def lacking(kept: Origin, tested_only: bool = False) -> list[str]:
+    """In words, what an older record or checkpoint does not say, so that it cannot be compared."""
+    return [words for name, words in _fields(tested_only).items() if name not in kept]
+
+
+def require_same(
+    kept: Origin, now: Origin, where: str | Path, root: Path, advice: str, tested_only: bool = False
+) -> str | None:
+    """Hold what was kept against what is at hand.
+
+    where    the run's folder or file, for the message; root: of the data at hand
+    advice   what to do where they differ, after the common part
+    returns  a sentence about what an older file does not say, or None
+    raises   OtherOriginError saying what differs
+    """
+    differing = differences(kept, now, tested_only)
+    if differing:
+        raise OtherOriginError(
+            f"{where} was made from other data or weights than those at hand (data: {root}): "
+            f"{', '.join(differing)}. Give those that it was made from (--data-root, --weights), or {advice}"
+        )
+    silent = lacking(kept, tested_only)
+    return f"{where} is older and does not say its {', '.join(silent)}: not compared" if silent else None
+
+
+def _fields(tested_only: bool) -> dict[str, str]:
+    return _TEST if tested_only else _TRAIN | _TEST
+
+
+def _says(described: Origin, name: str) -> bool:
+    """Photographs have no version of the drawing, and say so; without a digest of weights no file is at hand."""
+    return name in described and (name == "drawing_version" or described[name] is not None)
+
+
+def _images(name: str) -> str:
+    return _TEST["test_ids_sha256"] if name.startswith("test") else _TRAIN["train_ids_sha256"]
