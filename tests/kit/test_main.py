@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -336,10 +337,16 @@ def test_the_data_root_may_come_from_the_environment(root, capsys, monkeypatch):
 
 
 def test_data_check(root, tmp_path, capsys):
-    assert run("data", "check", "cub", "--data-root", root, "--images") == 1
+    assert run("data", "check", "cub", "--data-root", root, "--images") == 0, "a set of one's own"
     text = said(capsys)
     assert "all 24 images open" in text
-    assert "2 classes, but Table 1 has 200" in text
+    assert "2 classes, 16 training images, 8 test images" in text
+    half = tmp_path / "half"
+    shutil.copytree(root, half)
+    names = ["1 001.Black_footed_Albatross", "2 200.Common_Yellowthroat"]
+    (half / "CUB_200_2011/classes.txt").write_text("\n".join(names))
+    assert run("data", "check", "cub", "--data-root", half) == 1
+    assert "2 classes, but Table 1 has 200" in said(capsys)
     assert run("data", "check", "cub", "--data-root", tmp_path) == 1
     assert f"{tmp_path / 'CUB_200_2011' / 'images.txt'} is missing" in said(capsys)
     assert run("data", "check", "finches") == 1

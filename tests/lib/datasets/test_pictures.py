@@ -94,6 +94,17 @@ def tiff(values: np.ndarray, order: str = "<", photometric: int | None = None, t
     return head + entries + bytes(4) + extra + pixels
 
 
+def packed_tiff(values: np.ndarray) -> bytes:
+    """A TIFF of 12-bit numbers, two of them in three bytes."""
+    high, low = values.reshape(-1, 2).astype(int).T
+    pixels = np.stack([high >> 4, (high & 15) << 4 | low >> 8, low & 255], 1).astype(np.uint8).tobytes()
+    content = tiff(values)[: -2 * values.size]
+    for tag, kind, value in ((258, 3, 12), (279, 4, len(pixels))):
+        at = content.index(struct.pack("<HHI", tag, kind, 1)) + 8
+        content = content[:at] + struct.pack("<I", value) + content[at + 4 :]
+    return content + pixels
+
+
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
@@ -121,6 +132,7 @@ DEEP = {  # what a file holds → its bytes, and its brightness in 0..1
     "12 bits, not all of them": (png(whole(3000), 0), RAMP * 3000 / 4095),
     "8 bits in a 16-bit TIFF": (tiff(whole(255)), RAMP),
     "12 bits in a TIFF, big end first": (tiff(whole(4095), ">"), RAMP),
+    "12 bits, packed": (packed_tiff(whole(4095)), RAMP),
     "12 bits, 0 is white": (tiff(whole(4095), photometric=0), 1 - RAMP),
     "12 bits, 0 is white, big end first": (tiff(whole(4095), ">", photometric=0), 1 - RAMP),
     "signed, 12 bits": (tiff(whole(4095, np.int16)), RAMP),
@@ -199,14 +211,14 @@ def test_plain_8_and_16_bits_are_nothing_to_tell(tmp_path, what):
 def test_the_numbers_that_are_told():
     notes = {top: eight_bits(whole(top))[1] for top in (200, 256, 4000, 5000, 16384)}
     assert notes == {
-        200: "its values run from 0 to 200: 0 is shown black, 255 white",
-        256: "its values run from 0 to 256: 0 is shown black, 1023 white",
-        4000: "its values run from 0 to 4000: 0 is shown black, 4095 white",
-        5000: "its values run from 0 to 5000: 0 is shown black, 16383 white",
+        200: "its values run from 0 to 200 and are scaled as 8 bits: 0 is shown black, 255 white",
+        256: "its values run from 0 to 256 and are scaled as 10 bits: 0 is shown black, 1023 white",
+        4000: "its values run from 0 to 4000 and are scaled as 12 bits: 0 is shown black, 4095 white",
+        5000: "its values run from 0 to 5000 and are scaled as 14 bits: 0 is shown black, 16383 white",
         16384: "",
     }
     assert eight_bits(whole(4000, np.int16) - np.int16(1000))[1] == (
-        "its values run from -1000 to 3000: -1000 is shown black, 3000 white"
+        "its values run from -1000 to 3000 and are scaled by that: -1000 is shown black, 3000 white"
     )
 
 
@@ -306,6 +318,20 @@ def test_of_a_transparent_16_bit_colour_only_that_very_one_is_clear():
 
 
 # ---------------------------------------------------------------------- other modes
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+@pytest.mark.filterwarnings("error")
+def test_of_a_plain_picture_every_pixel_is_pillows(tmp_path, kind, mode):
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    image = Image.fromarray(noise).convert(mode)
+    if (kind, mode) in (("JPEG", "P"), ("WEBP", "1"), ("WEBP", "P")):
+        image = image.convert("L")
+    path = tmp_path / "a"
+    image.save(path, kind)
+    with Image.open(path) as plain:
+        assert np.array_equal(load_image(path), plain.convert("RGB"))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])

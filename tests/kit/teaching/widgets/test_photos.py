@@ -232,7 +232,7 @@ def twelve_bits(size=(40, 40)) -> bytes:
 
 def test_an_upload_with_more_bits_is_shown_and_told(shown):
     upload(shown, twelve_bits())
-    assert "its values run from 0 to 4095: 0 is shown black, 4095 white" in shown.notice.value
+    assert "its values run from 0 to 4095 and are scaled as 12 bits" in shown.notice.value
     assert shown.photos[-1].image.getpixel((39, 39)) == (255, 255, 255)
 
 
