@@ -195,7 +195,7 @@ def test_switches_and_lists(chosen):
         (["--mu", "high"], "could not convert string to float: 'high'"),
         (["--mu", "-1"], "mu must be above 0, got -1.0"),
         (["--fill", "pink"], "pink"),
-        (["--no-crop"], "switch sup off (--no-sup) too"),
+        (["--no-crop"], "switch sup off too (--no-sup)"),
         (["--classes", "1"], "classes must be None or 2 or more, got 1"),
         (["--dataset", "finches"], "Unknown data set 'finches'. Known: cub, aircraft"),
         (["--preset", "fast"], "no preset and no file 'fast'; expected mini or paper"),
