@@ -356,7 +356,8 @@ def test_the_summary_has_a_row_for_each_kept_result_and_is_what_they_give(measur
     rows = [line for line in cases.summary(tmp_path).splitlines() if line.startswith(f"| {TINY.backbone}")]
     assert [("checkpointing" in r, "bf16" in r) for r in rows].count((False, False)) == 1
     assert len(rows) == 3
-    ratio = measured.ways.set_index(["pass", "way"])["ratio to floor"]
+    # The files keep four decimals, and rounding twice may give another third one.
+    ratio = measured.ways.set_index(["pass", "way"])["ratio to floor"].round(4)
     assert all(f"| {ratio[TRAINING, OURS]:.3f}, " in r for r in rows)
 
 
