@@ -127,7 +127,7 @@ def eight_bits(values: np.ndarray) -> tuple[np.ndarray, str]:
         scaled = np.round(255 * share.clip(0, 1)).astype(np.uint8)
     if finite.all() and (low == high == 0 or (largest and (black, white) == (0, WHITES[-1]))):
         return scaled, ""
-    known = f"as {white.bit_length()} bits" if largest and white in WHITES else "by that"
+    known = f"as {int(white).bit_length()} bits" if largest and white in WHITES else "by that"
     words = f"its values run from {low:.6g} to {high:.6g} and are scaled {known}: "
     words += f"{black:.6g} is shown black, {white:.6g} white"
     return scaled, words + ", and what is no number black" * (not finite.all())
