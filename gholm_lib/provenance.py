@@ -6,18 +6,18 @@ corrected, give runs of one name: what is on disk is therefore compared before i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import timm
 
 from gholm_lib.backbone import packaged_weights
 from gholm_lib.config import Config, file_sha256
+from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.records import Record, RecordError, describe_data, labels_digest
-
-if TYPE_CHECKING:
-    from gholm_lib.training import Split
 
 Origin = Mapping[str, Any]
 # Field of Record.data → what it stands for. A list of labels says something only of the same list of images.
@@ -34,8 +34,62 @@ _TRAIN = {
 }
 
 
+TRIAL_BATCHES = 2  # test batches of a trial (max_steps): it is for speed and memory, not for accuracy
+
+
 class OtherOriginError(RecordError):
     """A run was made from other data or weights than those at hand; the message says what differs."""
+
+
+@dataclass
+class Split:
+    """The images of a run."""
+
+    data: FineGrainedData
+    classes: tuple[str, ...]
+    train: list[Sample]
+    held_out: list[Sample]
+    test: list[Sample]
+
+
+def split_data(config: Config, data: FineGrainedData) -> Split:
+    """Choose classes, and put a share of each class's training images apart (by a hash of their ids).
+
+    A trial (max_steps) is tested on a few images only.
+    """
+    keep = len(data.classes) if config.classes is None else config.classes
+    if keep > len(data.classes):
+        raise ValueError(f"classes is {keep}, but {data.name} has only {len(data.classes)}")
+    train = [s for s in data.train if s.label < keep]
+    held_out: list[Sample] = []
+    if config.holdout:
+        for label in range(keep):
+            own = sorted((s for s in train if s.label == label), key=_hash_of_id)
+            held_out += own[: max(1, round(config.holdout * len(own)))]
+    apart = {s.image_id for s in held_out}
+    return Split(
+        data=data,
+        classes=data.classes[:keep],
+        train=[s for s in train if s.image_id not in apart],
+        held_out=held_out,
+        test=few(config, [s for s in data.test if s.label < keep]),
+    )
+
+
+def few(config: Config, samples: list[Sample]) -> list[Sample]:
+    """Of a trial's images as many as make TRIAL_BATCHES, spread over all; else all of them."""
+    return samples if config.max_steps is None else spread(samples, TRIAL_BATCHES * 2 * config.batch_size)
+
+
+def spread(samples: list[Sample], count: int) -> list[Sample]:
+    """At most ``count`` of the samples, evenly spread: of a data set's list, of as many classes as can be."""
+    if len(samples) <= count:
+        return samples
+    return [samples[k * len(samples) // count] for k in range(count)]
+
+
+def _hash_of_id(sample: Sample) -> str:
+    return hashlib.sha256(sample.image_id.encode()).hexdigest()
 
 
 def origin(config: Config, split: Split) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from accelerate.utils import send_to_device
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import FineGrainedData, load_dataset
 from gholm_lib.environment import peak_memory, undisturbed
+from gholm_lib.provenance import spread
 from gholm_lib.records import RECORD
-from gholm_lib.training import _Run, say, spread, uses_gpu
+from gholm_lib.training import _Run, say, uses_gpu
 
 TRAINING, TESTING = 6.0, 2.0  # seconds of each, at least two steps
 _BATCHES = 4  # of images that are read

@@ -25,9 +25,9 @@ from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import data_root, records_folder
 from gholm_lib.progress import log_lines
-from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.provenance import of_record, origin, require_same, split_data
 from gholm_lib.records import RECORD, Record, load_record, noted_data_roots, write_whole
-from gholm_lib.training import make_accelerator, say, split_data, train, uses_gpu
+from gholm_lib.training import make_accelerator, say, train, uses_gpu
 
 
 def load_network(run: str | Path, device: str | torch.device = "cpu") -> GHOLMNet:

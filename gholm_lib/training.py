@@ -8,7 +8,6 @@ so there is no generator state to lose. A checkpoint or a record made from other
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import statistics
@@ -16,7 +15,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,7 @@ from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.predictions import Predictions
 from gholm_lib.progress import log_lines
-from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.provenance import few, of_record, origin, require_same, split_data
 from gholm_lib.records import (
     RECORD,
     Record,
@@ -49,58 +47,6 @@ from gholm_lib.records import (
 )
 
 CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
-TRIAL_BATCHES = 2  # test batches of a trial (max_steps): it is for speed and memory, not for accuracy
-
-
-@dataclass
-class Split:
-    """The images of a run."""
-
-    data: FineGrainedData
-    classes: tuple[str, ...]
-    train: list[Sample]
-    held_out: list[Sample]
-    test: list[Sample]
-
-
-def split_data(config: Config, data: FineGrainedData) -> Split:
-    """Choose classes, and put a share of each class's training images apart (by a hash of their ids).
-
-    A trial (max_steps) is tested on a few images only.
-    """
-    keep = len(data.classes) if config.classes is None else config.classes
-    if keep > len(data.classes):
-        raise ValueError(f"classes is {keep}, but {data.name} has only {len(data.classes)}")
-    train = [s for s in data.train if s.label < keep]
-    held_out: list[Sample] = []
-    if config.holdout:
-        for label in range(keep):
-            own = sorted((s for s in train if s.label == label), key=_hash_of_id)
-            held_out += own[: max(1, round(config.holdout * len(own)))]
-    apart = {s.image_id for s in held_out}
-    return Split(
-        data=data,
-        classes=data.classes[:keep],
-        train=[s for s in train if s.image_id not in apart],
-        held_out=held_out,
-        test=_few(config, [s for s in data.test if s.label < keep]),
-    )
-
-
-def _few(config: Config, samples: list[Sample]) -> list[Sample]:
-    """Of a trial's images as many as make TRIAL_BATCHES, spread over all; else all of them."""
-    return samples if config.max_steps is None else spread(samples, TRIAL_BATCHES * 2 * config.batch_size)
-
-
-def spread(samples: list[Sample], count: int) -> list[Sample]:
-    """At most ``count`` of the samples, evenly spread: of a data set's list, of as many classes as can be."""
-    if len(samples) <= count:
-        return samples
-    return [samples[k * len(samples) // count] for k in range(count)]
-
-
-def _hash_of_id(sample: Sample) -> str:
-    return hashlib.sha256(sample.image_id.encode()).hexdigest()
 
 
 def learning_rate(config: Config, epoch: int) -> float:
@@ -185,7 +131,7 @@ class _Run:
         config, start = self.config, time.perf_counter()
         batches, images = self._loader(self.split.train, train=True)
         test = self._loader(self.split.test, train=False)[1]
-        apart = _few(config, self.split.held_out)
+        apart = few(config, self.split.held_out)
         held_out = self._loader(apart, train=False)[1] if apart else None
         predictions, bar, slow = None, self._bar(len(batches)), _SlowSteps(self._warn)
         for epoch in range(len(self.curve), config.epochs):

@@ -22,10 +22,10 @@ from gholm_kit.reproduction.jobs import Job
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import DataError, FineGrainedData, load_dataset
 from gholm_lib.gradcam import NonFiniteError
-from gholm_lib.provenance import of_record, origin, require_same
+from gholm_lib.provenance import of_record, origin, require_same, split_data
 from gholm_lib.records import RECORD, Record, write_whole
 from gholm_lib.runs import evaluate_run
-from gholm_lib.training import is_main_process, split_data, train
+from gholm_lib.training import is_main_process, train
 
 
 def make_runs(

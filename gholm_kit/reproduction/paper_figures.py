@@ -22,9 +22,10 @@ from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import figures_folder
+from gholm_lib.provenance import split_data
 from gholm_lib.records import RECORD, load_record
 from gholm_lib.runs import kept_network, kept_weights, load_network, trained_network, weights_digest
-from gholm_lib.training import require_own, split_data
+from gholm_lib.training import require_own
 
 
 class Drawn(NamedTuple):

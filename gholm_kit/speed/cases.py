@@ -28,7 +28,7 @@ from gholm_lib.config import Config, load_config
 from gholm_lib.datasets import load_dataset
 from gholm_lib.environment import processor
 from gholm_lib.paths import project_root
-from gholm_lib.training import split_data
+from gholm_lib.provenance import split_data
 
 # Models, (size, batch) pairs, precisions, checkpointing.
 SUITES = {

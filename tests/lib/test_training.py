@@ -30,9 +30,10 @@ from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import project_root, runs_folder
+from gholm_lib.provenance import split_data
 from gholm_lib.records import RecordError, load_record
 from gholm_lib.runs import evaluate_run, load_network
-from gholm_lib.training import _Run, _SlowSteps, learning_rate, split_data, train
+from gholm_lib.training import _Run, _SlowSteps, learning_rate, train
 from tests.rounding import assert_same, of_network, unit, use_float64
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,1 +1,15 @@
 """Pictures that the notebooks show, a module a chapter; each is one function: data or records in, figure out."""
+
+from gholm_kit.teaching.figures import (
+    contrast,
+    crops,
+    erasure,
+    heatmaps,
+    paper,
+    photos,
+    start,
+    tables,
+    training,
+)
+
+__all__ = ["contrast", "crops", "erasure", "heatmaps", "paper", "photos", "start", "tables", "training"]

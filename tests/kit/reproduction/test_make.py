@@ -307,8 +307,9 @@ def test_the_plan_names_runs_hours_memory_and_disk(options, put, finished):
     assert lines[1].split() == ["2", "min", RAW.replace(seed=1).run_id]
     assert lines[2].startswith(f"{kind(RAW)}: finished runs on a CPU")
     assert lines[2].endswith("memory at most 1.0 GiB")
-    assert "GiB of weights" in lines[3]
-    assert lines[4:] == ["in all: 1 left, about 2 min"]
+    assert lines[3] == "starting weights: none"
+    assert "GiB of weights" in lines[4]
+    assert lines[5:] == ["in all: 1 left, about 2 min"]
     assert not options.runs.exists()
 
 

@@ -324,7 +324,7 @@ def test_the_ledger_shows_each_run_of_an_unstable_reading(put, made):
     rows = {r["other reading"]: r for r in extra_tables.ledger_table("mini", Archive.read(folder)).rows}
     row = rows["unnormalised z"]
     assert (row["accuracy"], row["effect"], row["p"]) == ("63.0, 9.0, 73.0", None, None)
-    assert row["in words"] == "unstable: 1 of 3 runs at chance"
+    assert row["verdict"] == "unstable: 1 of 3 runs at chance"
 
 
 def test_parts_table_by_hand(branches):

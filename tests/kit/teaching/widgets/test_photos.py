@@ -164,8 +164,8 @@ def test_it_starts_with_the_settings_of_the_network(net, samples):
 
 def test_moving_mu_runs_no_heatmap_again(shown, net, monkeypatch):
     calls = []
-    plain = net.heatmap
-    monkeypatch.setattr(net, "heatmap", lambda *a: calls.append(1) or plain(*a))
+    plain = net.raw_and_heat
+    monkeypatch.setattr(net, "raw_and_heat", lambda *a: calls.append(1) or plain(*a))
     shown.controls["mu"].value = 2.0
     shown.controls["theta"].value = 2.0
     assert calls == []
