@@ -1,7 +1,7 @@
 """The library's command line, ``python -m gholm_lib COMMAND``: data sets, training, evaluation.
 
-``gholm`` of gholm_kit has these commands and more. Only options are imported before they are parsed: ``--help``
-answers without loading PyTorch.
+The command ``gholm`` of gholm_kit has these commands and more. Only the options are imported before parsing, so
+``--help`` does not load PyTorch.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ Commands = Mapping[str, Callable[[list[str]], int | None]]
 
 _USAGE = """usage: python -m gholm_lib COMMAND [options]
 
-  data list              the data sets and whether they are here
-  data check NAME        what is missing, by exact path   [--images opens every image]
-  data get NAME          download a set
+  data list              the data sets, and whether they are installed
+  data check NAME        what is missing, by exact path   [--images: open every image]
+  data get NAME          download a data set
   train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
-                         [--dry-run says what it would take]
+                         [--dry-run: estimate time, memory and disk space]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command of the library; returns the exit status."""
+    """Run one library command; returns the exit status."""
     return run(COMMANDS, _USAGE, argv)
 
 
 def run(commands: Commands, usage: str, argv: Sequence[str] | None = None) -> int:
-    """Run one of ``commands``; returns the exit status. An error that a user can mend is one message."""
-    # PyTorch's threads must not spin while they wait: beside other programs a step would take ten times as long.
+    """Run one of ``commands``; returns the exit status. An error that the user can correct is one message."""
+    # PyTorch's waiting threads must not spin: beside other programs, a step would take ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if argv is None else argv)
-    # Into a pipe, Windows would write in a code page without μ and −.
+    # On Windows, output to a pipe would use a code page without μ and −.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
             stream.reconfigure(encoding="utf-8")
@@ -69,12 +69,12 @@ def run(commands: Commands, usage: str, argv: Sequence[str] | None = None) -> in
         if (error.name or "").startswith("gholm_"):
             raise
         print(
-            f"gholm {args[0]}: the package {error.name} is not installed; pip install -e '.[kit]' brings it",
+            f"gholm {args[0]}: the package {error.name} is not installed; install it with pip install -e '.[kit]'",
             file=sys.stderr,
         )
         return 1
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's; torch need not be loaded to know its name
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's; by name, as torch may not be loaded
             raise
         advice = "Try --checkpointing, or a smaller --batch-size."
         print(f"gholm {args[0]}: {str(error).splitlines()[0]} {advice}", file=sys.stderr)
@@ -89,7 +89,7 @@ class _Train:
     config: tyro.conf.OmitArgPrefixes[Config]
     options: tyro.conf.OmitArgPrefixes[RunOptions]
     dry_run: bool = False
-    """Make no run: try for some seconds, and say what the run would take in steps, time, memory and disk."""
+    """Do not train: measure for a few seconds, then print the steps, time, memory and disk space of the run."""
 
 
 def _train(args: list[str]) -> None:
@@ -127,17 +127,17 @@ def _train(args: list[str]) -> None:
 def _cost_line(config: Config, record: Record, folder: Path) -> str:
     cost = record.cost
     line = (
-        f"  {cost['seconds']:.0f} s in all, training at {cost['images_per_second']:g} images/s, "
-        f"{cost['peak_memory_bytes'] / 2**30:.1f} GiB at most; record in {folder}"
+        f"  {cost['seconds']:.0f} s in total, training at {cost['images_per_second']:g} images/s, "
+        f"peak memory {cost['peak_memory_bytes'] / 2**30:.1f} GiB; record in {folder}"
     )
     if config.max_steps is None:
         return line
     tested = record.data["test"]
-    return f"  a trial of {config.max_steps} steps: accuracies on {tested} test images say nothing\n{line}"
+    return f"  a trial of {config.max_steps} steps: accuracies on {tested} test images are not meaningful\n{line}"
 
 
 def leave_group() -> None:
-    """End one of several processes: the interpreter's own end sometimes aborts in gloo, after the work is done."""
+    """Exit one of several processes directly: a normal exit sometimes aborts in gloo after the work is done."""
     import torch.distributed as dist
 
     if "WORLD_SIZE" in os.environ and dist.is_available() and dist.is_initialized():
@@ -203,8 +203,8 @@ def _evaluate(args: list[str]) -> None:
 
         Args:
             run: Folder of the run (it contains model.safetensors and record.json).
-            options: Where and on what.
-            mu: Another threshold of eq. (5) than the run was trained with.
+            options: Folders and device.
+            mu: Threshold of eq. (5) to test with (default: as in training).
         """
         from gholm_lib.runs import evaluate_run
         from gholm_lib.training import is_main_process
@@ -224,7 +224,7 @@ def _evaluate(args: list[str]) -> None:
 
 @dataclass(frozen=True)
 class List:
-    """The data sets and whether they are here."""
+    """List the data sets, and whether they are installed."""
 
     data_root: Path | None = None
     """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
@@ -232,22 +232,22 @@ class List:
 
 @dataclass(frozen=True)
 class Check:
-    """Say what is there and what is missing, by exact path; hold the counts against Table 1."""
+    """Show which files exist and which are missing, by exact path, and compare the counts with Table 1."""
 
     name: tyro.conf.Positional[str]
-    """Data set."""
+    """Name of the data set."""
     data_root: Path | None = None
     """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
     images: bool = False
-    """Open every image and name those that are broken."""
+    """Open every image and name the damaged ones."""
 
 
 @dataclass(frozen=True)
 class Get:
-    """Download a data set; of gholm_kit, also draw the mini sets ("mini" for all four)."""
+    """Download a data set; with gholm_kit, also draw the mini sets ("mini" for all four)."""
 
     name: tyro.conf.Positional[str]
-    """Data set."""
+    """Name of the data set."""
     data_root: Path | None = None
     """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
 
@@ -263,7 +263,7 @@ def _data(args: list[str]) -> int:
 
 
 def data_command(args: list[str]) -> List | Check | Get:
-    """What ``gholm data ...`` asks for."""
+    """Parse the arguments of ``gholm data``."""
     return tyro.cli(
         Annotated[List, tyro.conf.subcommand("list")]
         | Annotated[Check, tyro.conf.subcommand("check")]

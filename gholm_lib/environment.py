@@ -1,4 +1,4 @@
-"""What a run used: versions, device, memory; and nothing around it may change its numbers unseen."""
+"""Versions, device and memory of a run, and protection against surroundings that would change its numbers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ import torchvision
 from gholm_lib import __version__
 
 # With these, accelerate's launcher and its config file change precision, gradient accumulation, compilation and
-# sharding; it reads some even where the program says otherwise.
+# sharding. accelerate reads some of them even if the program passes its own values.
 _ACCELERATE = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_")
-# What the launcher sets by itself.
+# Values that the launcher sets by default.
 _HARMLESS = ("", "0", "NO", "NONE", "FALSE", "DEFAULT", "AUTO")
 _ONE_STEP = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS=1"
-# CUDA and oneDNN read these when they start, so they can only be refused. Value: the one that changes nothing.
+# CUDA and oneDNN read these at start-up, so a run can only refuse them. Each value is the harmless one.
 _TOO_LATE = {
     "NVIDIA_TF32_OVERRIDE": "",
     "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
     "DNNL_DEFAULT_FPMATH_MODE": "STRICT",
 }
-# These change rounding at most: a run's record notes them.
+# These change at most the rounding, so a run's record only notes them.
 _NOTED = (
     "ATEN_CPU_CAPABILITY",
     "ONEDNN_MAX_CPU_ISA",
@@ -43,35 +43,35 @@ _NOTED = (
 
 
 class SurroundingsError(ValueError):
-    """A variable or a switch of the process would change a run's numbers; the message names it."""
+    """An environment variable or a setting of the process would change a run's numbers; the message names it."""
 
 
 def ignored_variables() -> list[str]:
-    """The variables for accelerate, as NAME=value, that ask for something which a run does not take from them."""
+    """The variables for accelerate, as NAME=value, that request something; runs ignore them."""
     given = {k: v for k, v in os.environ.items() if k.startswith(_ACCELERATE) and v.upper() not in _HARMLESS}
     return sorted({f"{k}={v}" for k, v in given.items()} - {_ONE_STEP})
 
 
 @contextmanager
 def undisturbed(on_gpu: bool, say: Callable[[str], None] = print) -> Iterator[None]:
-    """Inside, a run computes as its settings say, whatever variables and switches the process was given.
+    """A context in which a run depends only on its settings, whatever variables and switches the process has.
 
-    Accelerate's variables are hidden; ``say`` gets a line about those that ask for anything. Products in float32 may
-    use TF32 on a GPU and nothing shorter on a CPU; an autocast around the run ends here. On leaving, variables and
-    switches are as they were.
+    Accelerate's variables are hidden; ``say`` gets a line about those that request anything. Products in float32 may
+    use TF32 on a GPU, and keep full precision on a CPU. An autocast around the run has no effect. On exit, variables
+    and switches are restored.
 
-    raises SurroundingsError for a variable that only a new process can be rid of
+    raises SurroundingsError for a variable that can only be removed by starting a new process
     """
     for name, plain in _TOO_LATE.items():
         value = os.environ.get(name, plain)
         if value.upper() != plain:
             raise SurroundingsError(
-                f"the environment variable {name} is {value!r}, which changes the precision of every product behind "
-                f"the back of --precision; start again without it (unset {name})"
+                f"the environment variable {name} is {value!r}, which changes the precision of all products "
+                f"whatever --precision says; remove it (unset {name}) and start again"
             )
     asked = ignored_variables()
     if asked:
-        say(f"not used, as only settings and options make a run: {', '.join(asked)}")
+        say(f"ignored, as a run depends only on its settings and options: {', '.join(asked)}")
     hidden = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith(_ACCELERATE)}
     try:
         with _float32_products(tf32=on_gpu), torch.autocast("cuda" if on_gpu else "cpu", enabled=False):
@@ -88,9 +88,9 @@ def _float32_products(tf32: bool) -> Iterator[None]:
     conv: Any = getattr(torch.backends.mkldnn, "conv", None)  # since PyTorch 2.9
     try:
         matmul, allowed = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-    except RuntimeError as error:  # PyTorch has two ways to set this, and no answer when both were used
+    except RuntimeError as error:  # PyTorch has two ways to set this; reading it fails if both were used
         raise SurroundingsError(
-            "this process has set some of torch.backends' fp32_precision, which cannot be undone for a run; train "
+            "this process has set an fp32_precision in torch.backends, which cannot be undone for a run; train "
             f"in a new process ({str(error).splitlines()[0]})"
         ) from error
     on_cpu = getattr(conv, "fp32_precision", None)
@@ -108,7 +108,7 @@ def _float32_products(tf32: bool) -> Iterator[None]:
 
 
 def precision_in_use(device: torch.device, mixed: str) -> str:
-    """In which numbers products are computed now: "bf16" or "fp16" (mixed with float32), "tf32" or "float32"."""
+    """The number format of products at present: "bf16" or "fp16" (mixed with float32), "tf32" or "float32"."""
     if mixed != "no":
         return mixed
     allowed = torch.get_float32_matmul_precision() != "highest" or torch.backends.cudnn.allow_tf32
@@ -117,7 +117,7 @@ def precision_in_use(device: torch.device, mixed: str) -> str:
 
 
 def processor() -> str:
-    """The CPU's name, as far as the system tells."""
+    """The CPU's name, as far as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -126,7 +126,7 @@ def processor() -> str:
 
 
 def describe_environment(device: torch.device, processes: int, mixed: str = "no") -> dict[str, Any]:
-    """Versions and machine; ``mixed`` is the setting ``precision``, of which the precision in use follows."""
+    """Versions and machine; ``mixed`` is the setting ``precision``, which determines the precision in use."""
     on_gpu = device.type == "cuda"
     return {
         "gholm_lib": __version__,
@@ -147,12 +147,12 @@ def describe_environment(device: torch.device, processes: int, mixed: str = "no"
 
 
 def peak_memory(device: torch.device) -> int:
-    """Peak memory in bytes: of the GPU since its last reset, or of this process since it started."""
+    """Peak memory in bytes: of the GPU since its last reset, or of this process since its start."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
-    import resource  # Windows does not have it
+    import resource  # not available on Windows
 
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

@@ -1,4 +1,4 @@
-"""A line now and then where no progress bar is seen: in a log, a silent hour looks like a hang."""
+"""Regular status lines for logs, which show no progress bar: a silent hour would look like a hang."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-EVERY = 50.0  # seconds between lines: one at least every minute, whatever a step takes
+EVERY = 50.0  # seconds between lines: at least one a minute, however long a step takes
 
 
 @contextmanager
 def log_lines(status: Callable[[], str], wanted: bool, say: Callable[[str], None]) -> Iterator[None]:
-    """While inside, say ``status()`` and how long it has been going on, now and then, from a thread of its own.
+    """In this context, a separate thread prints ``status()`` and the time so far at regular intervals.
 
-    wanted  False says nothing: a bar shows the progress, or nobody wants to see any
+    wanted  if False, nothing is printed, as for a visible progress bar or a quiet run
     """
     if not wanted:
         yield

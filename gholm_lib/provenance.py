@@ -1,7 +1,8 @@
-"""From what a run was made: images, labels, class names, drawing, starting weights; and whether they are the same.
+"""The origin of a run (images, labels, class names, drawing version, starting weights) and its comparison.
 
-A run's name (``Config.run_id``) comes from its settings alone. Two data sets of one name, or one whose labels were
-corrected, give runs of one name: what is on disk is therefore compared before it is used.
+A run's name (``Config.run_id``) depends only on its settings. Two data sets with the same name, or a data set before
+and after a correction of its labels, give runs with the same name. So a saved run is compared with the current data
+before it is used.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.records import Record, RecordError, describe_data, labels_digest
 
 Origin = Mapping[str, Any]
-# Field of Record.data → what it stands for. A list of labels says something only of the same list of images.
+# Field of Record.data → its name in messages. Labels can be compared only if the images are the same.
 _TEST = {
     "test_ids_sha256": "test images",
     "test_labels_sha256": "labels of the test images",
@@ -34,11 +35,11 @@ _TRAIN = {
 }
 
 
-TRIAL_BATCHES = 2  # test batches of a trial (max_steps): it is for speed and memory, not for accuracy
+TRIAL_BATCHES = 2  # test batches in a trial (max_steps), which measures speed and memory, not accuracy
 
 
 class OtherOriginError(RecordError):
-    """A run was made from other data or weights than those at hand; the message says what differs."""
+    """A run was made from other data or weights than the current ones; the message says what differs."""
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Split:
 
 
 def split_data(config: Config, data: FineGrainedData) -> Split:
-    """Choose classes, and put a share of each class's training images apart (by a hash of their ids).
+    """Select the classes, and hold out a share of each class's training images, chosen by a hash of their ids.
 
     A trial (max_steps) is tested on a few images only.
     """
@@ -77,12 +78,12 @@ def split_data(config: Config, data: FineGrainedData) -> Split:
 
 
 def few(config: Config, samples: list[Sample]) -> list[Sample]:
-    """Of a trial's images as many as make TRIAL_BATCHES, spread over all; else all of them."""
+    """For a trial, enough images for TRIAL_BATCHES batches, evenly spread; otherwise all images."""
     return samples if config.max_steps is None else spread(samples, TRIAL_BATCHES * 2 * config.batch_size)
 
 
 def spread(samples: list[Sample], count: int) -> list[Sample]:
-    """At most ``count`` of the samples, evenly spread: of a data set's list, of as many classes as can be."""
+    """At most ``count`` samples, evenly spread over the list, so that they cover as many classes as possible."""
     if len(samples) <= count:
         return samples
     return [samples[k * len(samples) // count] for k in range(count)]
@@ -99,7 +100,7 @@ def origin(config: Config, split: Split) -> dict[str, Any]:
 
 
 def starting_weights_sha256(config: Config) -> str | None:
-    """SHA-256 of the file that the backbone starts from; None for "none", and for a file that is not here."""
+    """SHA-256 of the file with the starting weights; None for "none", and for a file that is not available."""
     if config.weights == "packaged":
         return file_sha256(packaged_weights())
     if config.weights == "timm":
@@ -109,7 +110,7 @@ def starting_weights_sha256(config: Config) -> str | None:
 
 
 def _hub_file(name: str) -> Path | None:
-    """The file of a timm model in the model hub's cache; None before it was fetched."""
+    """The file of a timm model in the model hub's cache; None if it has not been downloaded."""
     from huggingface_hub import try_to_load_from_cache
 
     hub = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "hf_hub_id", None)
@@ -121,7 +122,7 @@ def _hub_file(name: str) -> Path | None:
 
 
 def of_record(record: Record) -> dict[str, Any]:
-    """``Record.data``; with the labels of the test images, which older records have among their predictions."""
+    """``Record.data``, completed for older records: the test labels are then taken from the predictions."""
     kept = dict(record.data)
     if "test_labels_sha256" not in kept and record.predictions is not None:
         kept["test_labels_sha256"] = labels_digest(record.predictions.label.tolist())
@@ -129,7 +130,7 @@ def of_record(record: Record) -> dict[str, Any]:
 
 
 def differences(kept: Origin, now: Origin, tested_only: bool = False) -> list[str]:
-    """In words, what differs of what both say; ``tested_only`` leaves out what only training uses."""
+    """The differences, in words, in fields that both have; ``tested_only`` ignores what only training uses."""
     found = []
     if kept.get("classes", now["classes"]) != now["classes"]:
         found.append(f"{kept['classes']} classes, not {now['classes']}")
@@ -144,28 +145,29 @@ def differences(kept: Origin, now: Origin, tested_only: bool = False) -> list[st
 
 
 def lacking(kept: Origin, tested_only: bool = False) -> list[str]:
-    """In words, what an older record or checkpoint does not say, so that it cannot be compared."""
+    """The fields, in words, that an older record or checkpoint does not have and that cannot be compared."""
     return [words for name, words in _fields(tested_only).items() if name not in kept]
 
 
 def require_same(
     kept: Origin, now: Origin, where: str | Path, root: Path, advice: str, tested_only: bool = False
 ) -> str | None:
-    """Hold what was kept against what is at hand.
+    """Compare the recorded origin with the current one.
 
-    where    the run's folder or file, for the message; root: of the data at hand
-    advice   what to do where they differ, after the common part
-    returns  a sentence about what an older file does not say, or None
-    raises   OtherOriginError saying what differs
+    where    the run's folder or file, for the message
+    root     the folder of the current data, for the message
+    advice   what to do if they differ, after the common part
+    returns  a sentence about what an older file does not record, or None
+    raises   OtherOriginError, which says what differs
     """
     differing = differences(kept, now, tested_only)
     if differing:
         raise OtherOriginError(
-            f"{where} was made from other data or weights than those at hand (data: {root}): "
-            f"{', '.join(differing)}. Give those that it was made from (--data-root, --weights), or {advice}"
+            f"{where} was made from other data or weights than the current ones (data: {root}): "
+            f"{', '.join(differing)}. Use the original ones (--data-root, --weights), or {advice}"
         )
     silent = lacking(kept, tested_only)
-    return f"{where} is older and does not say its {', '.join(silent)}: not compared" if silent else None
+    return f"{where} is older and does not record its {', '.join(silent)}: not compared" if silent else None
 
 
 def _fields(tested_only: bool) -> dict[str, str]:
@@ -173,7 +175,7 @@ def _fields(tested_only: bool) -> dict[str, str]:
 
 
 def _says(described: Origin, name: str) -> bool:
-    """Photographs have no version of the drawing, and say so; without a digest of weights no file is at hand."""
+    """Whether a field can be compared. None is a value only for the drawing version (photographs have none)."""
     return name in described and (name == "drawing_version" or described[name] is not None)
 
 

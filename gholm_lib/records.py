@@ -1,6 +1,6 @@
-"""What a run leaves behind: ``record.json`` and ``predictions.npz`` in the run's folder.
+"""The record of a run: ``record.json`` and ``predictions.npz`` in the run's folder.
 
-Tables are made from these, never typed. Files are written whole or not at all.
+All tables are made from records, never typed by hand. Files are written completely or not at all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.predictions import Predictions
 
 RECORD, PREDICTIONS = "record.json", "predictions.npz"
-_DATA_ROOT = "data_root.json"  # of a run's folder only: a record that is passed on names nobody's folders
+_DATA_ROOT = "data_root.json"  # only in a run's folder: a shared record must not name anybody's folders
 
 
 class RecordError(ValueError):
@@ -35,16 +35,16 @@ class Record:
     """One finished run.
 
     config       Config.to_dict()
-    data         from what it was made: name, counts, digests of ids, labels and class names, version of a drawn set,
-                 digest of the starting weights' file (older records lack some); paired tests need the same test ids
-    results      accuracies in percent by epoch of choice: "last" (the number), "best_test" (optimistic), and
-                 "held_out" (epoch chosen on held-out training images; None without any)
-    curve        one entry an epoch
-    cost         seconds in all, images a second in training steps alone, peak memory: what may differ between two
+    data         the origin: name, counts, digests of ids, labels and class names, version of a drawn set, digest of
+                 the starting weights' file (some are missing in older records); paired tests need the same test ids
+    results      accuracies in percent, by how the epoch was chosen: "last" (the main result), "best_test"
+                 (optimistic), and "held_out" (chosen on held-out training images; None if there are none)
+    curve        one entry per epoch
+    cost         total seconds, images per second in training steps, peak memory: these may differ between two
                  equal runs
     environment  versions, device, machine, precision in use
-    tested_mu    None: as trained; a number: "last" and the predictions are those of the trained network, tested
-                 with this mu of eq. (5) instead
+    tested_mu    None: tested with the mu of training; a number: "last" and the predictions are from testing the
+                 trained network with this mu of eq. (5) instead
     """
 
     config: dict[str, Any]
@@ -62,16 +62,16 @@ class Record:
 
     @property
     def accuracy(self) -> float:
-        """Last epoch, Raw + Crop (Raw where there is no Crop branch), in percent."""
+        """Accuracy after the last epoch in percent, Raw + Crop (Raw if there is no Crop branch)."""
         return self.results["last"][self.answer]
 
     @property
     def answer(self) -> str:
-        """Which logits answer: "both", or "raw" without a Crop branch."""
+        """The logits that give the prediction: "both", or "raw" without a Crop branch."""
         return "both" if self.config["crop"] else "raw"
 
     def save(self, folder: Path) -> None:
-        """Write both files; ``record.json`` last, so that its presence means the run is whole."""
+        """Write both files, ``record.json`` last, so that its presence means that the run is complete."""
         folder.mkdir(parents=True, exist_ok=True)
         if self.predictions is not None:
             arrays = dataclasses.asdict(self.predictions)
@@ -83,16 +83,16 @@ class Record:
 
 
 def load_record(folder: str | Path) -> Record:
-    """Read the record in a run's folder; raises RecordError naming the file."""
+    """Read the record in a run's folder; raises RecordError, which names the file."""
     path = Path(folder) / RECORD
     try:
         record = Record(**json.loads(path.read_text()))
-        _ = record.settings  # of another version of the kit, perhaps
+        _ = record.settings  # fails for a record of another version of the kit
         with np.load(path.with_name(PREDICTIONS)) as file:
             arrays = dict(file)
         arrays["image_size"] = int(arrays["image_size"])
         record.predictions = Predictions(**arrays)
-    # A damaged .npz raises BadZipFile, zlib.error, EOFError ...; whichever it is, the record is of no use.
+    # A damaged .npz raises BadZipFile, zlib.error, EOFError ...; in every case the record is unusable.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise RecordError(f"{path} (with {PREDICTIONS}) cannot be read as a record: {reason}") from error
@@ -100,12 +100,12 @@ def load_record(folder: str | Path) -> Record:
 
 
 def load_records(folder: str | Path) -> list[Record]:
-    """Every record below a folder, in the order of the folders' names."""
+    """Every record below a folder, in the order of folder names."""
     return [load_record(path.parent) for path in sorted(Path(folder).rglob(RECORD))]
 
 
 def write_whole(path: Path, write) -> None:
-    """Write through a temporary file, so that ``path`` is never half a file, even after a power cut."""
+    """Write through a temporary file, so that ``path`` is never incomplete, even after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -118,16 +118,16 @@ def write_whole(path: Path, write) -> None:
 
 
 def note_data_root(run: Path, root: Path) -> None:
-    """Write into a run's folder where its data sets lie: as they are, and as seen from the run."""
+    """Note in a run's folder where its data sets are: the absolute path, and the path relative to the run."""
     found = {"absolute": str(root.resolve())}
-    with contextlib.suppress(ValueError):  # another drive of Windows
+    with contextlib.suppress(ValueError):  # on another Windows drive
         found["relative"] = os.path.relpath(root.resolve(), run.resolve())
     text = json.dumps(found, indent=1)
     write_whole(run / _DATA_ROOT, lambda f: f.write(text.encode()))
 
 
 def noted_data_roots(run: Path) -> list[Path]:
-    """The folders where the data of a run should lie, the likeliest first; [] for an older run, which notes none."""
+    """The folders in which the data of a run may be, the likeliest first; [] for an older run, which notes none."""
     path = run / _DATA_ROOT
     if not path.exists():
         return []
@@ -146,7 +146,7 @@ def describe_data(
     test: Sequence[Sample],
     held_out: Sequence[Sample] = (),
 ) -> dict[str, Any]:
-    """The part of a record that says which images were used; classes: outputs of the network."""
+    """The part of a record that describes the images used; ``classes`` is the number of network outputs."""
     learned = [*train, *held_out]
     return {
         "name": data.name,
@@ -163,12 +163,12 @@ def describe_data(
 
 
 def ids_digest(samples: Sequence[Sample]) -> str:
-    """SHA-256 of the images' ids in their order: whether two runs were tested on the same images."""
+    """SHA-256 of the images' ids in order; equal if two runs were tested on the same images."""
     return _digest(s.image_id for s in samples)
 
 
 def labels_digest(labels: Iterable[int]) -> str:
-    """SHA-256 of the images' labels in the images' order."""
+    """SHA-256 of the labels, in the order of the images."""
     return _digest(map(str, labels))
 
 
@@ -177,7 +177,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def drawing_version(root: Path) -> int | None:
-    """The version that a drawn data set notes in ``ground_truth/truth.json``; None for photographs."""
+    """The version in ``ground_truth/truth.json`` of a drawn data set; None for photographs."""
     path = root / "ground_truth" / "truth.json"
     try:
         return _version_in(path, path.stat().st_mtime_ns)

@@ -1,4 +1,4 @@
-"""What a run would take, from some seconds of its own training and testing: ``gholm train --dry-run``."""
+"""Estimate the cost of a run from a few seconds of training and testing: ``gholm train --dry-run``."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from gholm_lib.provenance import spread
 from gholm_lib.records import RECORD
 from gholm_lib.training import _Run, say, uses_gpu
 
-TRAINING, TESTING = 6.0, 2.0  # seconds of each, at least two steps
-_BATCHES = 4  # of images that are read
+TRAINING, TESTING = 6.0, 2.0  # seconds for each; at least two steps are made
+_BATCHES = 4  # batches of training images that are read
 
 
 def rehearse(config: Config, options: RunOptions, data: FineGrainedData | None = None) -> str:
-    """Steps, images, time, memory and disk of a run, in words; nothing is written.
+    """Steps, images, time, memory and disk space of a run, in words; nothing is written.
 
-    The times are this machine's as busy as it is now. raises what ``train`` raises before its first step
+    The times are for this machine under its present load.
+
+    raises  what ``train`` raises before its first step
     """
     data = data or load_dataset(config.dataset, options.data_root)
     with undisturbed(uses_gpu(options), say):
         run = _Run(config, options, data, Path(options.runs) / config.run_id)
         training, steps = _seconds_an_image(run, _training_step(run), TRAINING)
-        # After training, as a test is: the memory is then that of both.
+        # Testing comes after training, as in a run, so that the peak memory includes both.
         testing, _ = _seconds_an_image(run, _test_step(run), TESTING)
     return "\n".join([_state(run), *_counts(run), *_costs(run, training, testing, steps)])
 
 
 def _training_step(run: _Run) -> Callable[[], int]:
-    """One step of training on real images, over and over the same few batches; gives the images of a step."""
+    """A function that makes one training step on a few batches of real images and returns the batch size."""
     size = run.config.batch_size
     batches, images = run._loader(spread(run.split.train, _BATCHES * size), train=True)
     run.net.train()
@@ -70,7 +72,7 @@ def _test_step(run: _Run) -> Callable[[], int]:
 
 
 def _seconds_an_image(run: _Run, step: Callable[[], int], seconds: float) -> tuple[float, int]:
-    """Seconds an image, over steps that take ``seconds`` together, without the first; and how many steps."""
+    """Seconds per image, measured over about ``seconds`` without the first step, and the number of steps."""
     step()
     device, steps, images = run.accelerator.device, 0, 0
     start = _now(device)
@@ -88,9 +90,9 @@ def _now(device: torch.device) -> float:
 
 def _state(run: _Run) -> str:
     if (run.folder / RECORD).exists():
-        return f"{run.config.run_id}: already done in {run.folder}; the following is for doing it again"
+        return f"{run.config.run_id}: already finished in {run.folder}; the following is for training again"
     if (run.folder / "checkpoint.pt").exists():
-        return f"{run.config.run_id}: begun in {run.folder}, would go on; the following is for the whole run"
+        return f"{run.config.run_id}: started in {run.folder}, would be resumed; the following is for the whole run"
     return f"{run.config.run_id}: a new run, in {run.folder}"
 
 
@@ -102,7 +104,7 @@ def _counts(run: _Run) -> list[str]:
     return [
         f"images: {len(split.train)} for training{apart}, {len(split.test)} for testing, "
         f"{len(split.classes)} classes",
-        f"steps: {steps} an epoch of {c.batch_size} images, {total} in all; {_tests(c, steps)} tests",
+        f"steps: {steps} per epoch, {c.batch_size} images each, {total} in total; {_tests(c, steps)} tests",
     ]
 
 
@@ -123,12 +125,12 @@ def _costs(run: _Run, training: float, testing: float, measured: int) -> list[st
     on_cpu = f"CPU, {torch.get_num_threads()} threads"
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu
     return [
-        f"time: {1000 * training:.3g} ms an image in training (measured over {measured} steps, {where}), "
-        f"{1000 * testing:.3g} ms in a test",
-        f"in all: about {hours:.1f} h" if hours >= 1.5 else f"in all: about {60 * hours:.1f} min",
-        f"memory: {peak_memory(device) / 2**30:.2f} GiB at most in these steps",
-        f"disk: {weights / 2**20:.0f} MiB for the finished run, {(weights + momentum) / 2**20:.0f} MiB more while "
-        f"it trains; {free / 2**30:.1f} GiB are free",
+        f"time: {1000 * training:.3g} ms per image in training (measured over {measured} steps, {where}), "
+        f"{1000 * testing:.3g} ms in testing",
+        f"total: about {hours:.1f} h" if hours >= 1.5 else f"total: about {60 * hours:.1f} min",
+        f"memory: a peak of {peak_memory(device) / 2**30:.2f} GiB in these steps",
+        f"disk: {weights / 2**20:.0f} MiB for the finished run, {(weights + momentum) / 2**20:.0f} MiB more during "
+        f"training; {free / 2**30:.1f} GiB are free",
     ]
 
 

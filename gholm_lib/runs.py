@@ -1,7 +1,7 @@
 """Working with finished runs: load a trained network, test it again.
 
-Of some mini runs the network itself is kept in ``data/records/networks/``, in half precision, so that the notebooks
-open at once and draw the same pictures everywhere.
+For some mini runs, the project also keeps the network, in half precision, in ``data/records/networks/``. With these,
+the notebooks need no training and draw the same figures everywhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gholm_lib.training import make_accelerator, say, train, uses_gpu
 
 
 def load_network(run: str | Path, device: str | torch.device = "cpu") -> GHOLMNet:
-    """The trained network of a finished run's folder, in eval mode."""
+    """Load the trained network from the folder of a finished run, in eval mode."""
     record = load_record(run)
     config = record.settings.replace(weights="none")
     net = GHOLMNet.from_config(config, record.data["classes"])
@@ -40,12 +40,12 @@ def load_network(run: str | Path, device: str | torch.device = "cpu") -> GHOLMNe
 
 
 def kept_weights(config: Config) -> Path:
-    """Where the network of a run is kept in the project, whether it is there or not."""
+    """The file in the project for the network of a run, whether or not it exists."""
     return records_folder() / "networks" / f"{config.run_id}.safetensors"
 
 
 def keep_network(run: str | Path) -> Path:
-    """Put a finished run's network into ``data/records/networks/``, in half precision; returns the file."""
+    """Save a finished run's network in ``data/records/networks/``, in half precision; returns the file."""
     record = load_record(run)
     weights = safetensors.torch.load_file(Path(run) / "model.safetensors")
     half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
@@ -57,16 +57,16 @@ def keep_network(run: str | Path) -> Path:
 
 
 def kept_network(config: Config, options: RunOptions | None = None) -> GHOLMNet | None:
-    """The network of a run that the project keeps, in eval mode; None where it keeps none.
+    """The network that the project keeps for a run, in eval mode; None if there is none.
 
-    raises OtherOriginError when it was trained on other data than those at hand
+    raises OtherOriginError if it was trained on other data than the current ones
     """
     path = kept_weights(config)
     if not path.exists():
         return None
     data = load_dataset(config.dataset, (options or RunOptions()).data_root)
     now = origin(config, split_data(config, data))
-    advice = "use a network that you trained yourself (gholm train, then its folder in --runs)"
+    advice = "use a network that you trained yourself (gholm train; give its folder with --runs)"
     require_same(_kept_origin(path), now, path, data.root, advice)
     net = GHOLMNet.from_config(config.replace(weights="none"), now["classes"])
     load_weights(net, path)
@@ -75,7 +75,7 @@ def kept_network(config: Config, options: RunOptions | None = None) -> GHOLMNet 
 
 
 def _kept_origin(path: Path) -> dict[str, Any]:
-    """What a kept network was made from: the file says it; of older ones, the kept record of the same run."""
+    """The origin of a kept network, from its file; for older files, from the kept record of the same run."""
     with safetensors.safe_open(path, framework="pt") as file:
         about = file.metadata() or {}
     if "data" in about:
@@ -86,7 +86,7 @@ def _kept_origin(path: Path) -> dict[str, Any]:
 
 
 def weights_digest(net: GHOLMNet) -> str:
-    """SHA-256 of all weights, names included: the same for the same network on any machine."""
+    """SHA-256 of all weights and their names: equal for the same network on any machine."""
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):
         digest.update(name.encode())
@@ -95,10 +95,11 @@ def weights_digest(net: GHOLMNet) -> str:
 
 
 def trained_network(config: Config, options: RunOptions | None = None) -> tuple[GHOLMNet, str]:
-    """The network that ``config`` describes, in eval mode, and in words where it comes from.
+    """The trained network for ``config``, in eval mode, and a description of where it comes from.
 
-    A finished run in the runs folder comes first, then a kept network. Otherwise it is trained now if that takes a
-    minute (the mini sets) or GHOLM_MODE is "full"; in quick mode a real data set raises, and says what to run.
+    A finished run in the runs folder is used first, then a kept network. Otherwise the network is trained now, if
+    the data set is a mini set (about a minute) or GHOLM_MODE is "full". For a real data set in quick mode, an error
+    says what to run.
     """
     options = options or RunOptions()
     run = Path(options.runs) / config.run_id
@@ -111,7 +112,7 @@ def trained_network(config: Config, options: RunOptions | None = None) -> tuple[
                 f"no finished run {config.run_id} in {options.runs}; make it with `gholm train` and the settings "
                 "shown above, or set GHOLM_MODE=full to train it here"
             )
-    train(config, options)  # one that is finished is only held against the data
+    train(config, options)  # a finished run is only checked against the data
     return load_network(run), f"run {config.run_id} in {options.runs}"
 
 
@@ -119,10 +120,10 @@ def evaluate_run(run: str | Path, options: RunOptions | None = None, mu: float |
     """Test a finished run's network on its test images; ``mu`` tries another threshold of eq. (5).
 
     Returns the run's record with the new predictions and "last" results. Raw, Crop and Raw + Crop are all
-    measured, also for a network that was trained without a Crop branch. Without ``options.data_root`` the data are
-    looked for where the run had them. A network trained in fp16, which needs a GPU, is tested in float32 on a CPU.
+    measured, even for a network that was trained without a Crop branch. Without ``options.data_root``, the data are
+    expected where the run found them. A network trained in fp16, which needs a GPU, is tested in float32 on a CPU.
 
-    raises RecordError, DataError; OtherOriginError for other test images, labels or class names than the run's
+    raises  RecordError, DataError; OtherOriginError if test images, labels or class names are not those of the run
     """
     options = options or RunOptions()
     with undisturbed(uses_gpu(options), say):
@@ -155,12 +156,12 @@ def _evaluate(run: Path, options: RunOptions, mu: float | None) -> Record:
 def _on_this_device(config: Config, options: RunOptions) -> Config:
     if config.precision != "fp16" or uses_gpu(options):
         return config
-    say("trained in fp16, which needs a GPU; tested here in float32")
+    say("this network was trained in fp16, which needs a GPU; it is tested here in float32")
     return config.replace(precision="no")
 
 
 def _root_of(run: Path, dataset: str) -> Path | None:
-    """Where the run had its data; None, the usual place, when that is gone or was not noted."""
+    """Where the run found its data; None (the default folder) if that is gone or was not recorded."""
     noted = noted_data_roots(run)
     folder = dataset_info(dataset).folder
     for root in noted:
@@ -169,6 +170,6 @@ def _root_of(run: Path, dataset: str) -> Path | None:
     if not noted or (data_root() / folder).is_dir():
         return None
     raise DataError(
-        f"{run} was made with the data in {noted[-1] / folder}, which is not there any more, nor in {data_root()}; "
-        "say with --data-root where the data are now"
+        f"{run} was made with the data in {noted[-1] / folder}, which no longer exists; they are not in "
+        f"{data_root()} either. Give their present folder with --data-root"
     )

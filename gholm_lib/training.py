@@ -1,9 +1,10 @@
 """One training loop for every run: mixed precision, several processes, checkpoints, resuming.
 
-``train(config)`` writes ``runs/<run id>/``: ``checkpoint.pt`` while it runs, then ``model.safetensors``,
-``record.json``, ``predictions.npz`` and ``data_root.json``. Killed at any moment and started again, it goes on from
-the last epoch's end and comes to the same record: everything random is drawn from the seed, epoch, step and image,
-so there is no generator state to lose. A checkpoint or a record made from other data or weights is refused.
+``train(config)`` writes to ``runs/<run id>/``: ``checkpoint.pt`` during training, then ``model.safetensors``,
+``record.json``, ``predictions.npz`` and ``data_root.json``. A run can be killed at any moment. Started again, it
+resumes after the last complete epoch and gives the same record, because all random numbers depend only on the seed,
+epoch, step and image: no generator state can be lost. A checkpoint or record made from other data or weights is
+refused.
 """
 
 from __future__ import annotations
@@ -46,19 +47,19 @@ from gholm_lib.records import (
     write_whole,
 )
 
-CHECK_EVERY = 10  # steps between looks at the loss on a GPU; each look makes the host wait
+CHECK_EVERY = 10  # steps between checks of the loss on a GPU; each check makes the host wait
 
 
 def learning_rate(config: Config, epoch: int) -> float:
-    """Section 4.2: the rate in ``epoch`` (from 0), multiplied by lr_decay after each of lr_decay_epochs."""
+    """Section 4.2: the learning rate in ``epoch`` (from 0), multiplied by lr_decay at each of lr_decay_epochs."""
     return config.lr * config.lr_decay ** sum(epoch >= e for e in config.lr_decay_epochs)
 
 
 def train(config: Config, options: RunOptions | None = None, data: FineGrainedData | None = None) -> Record:
-    """Train one network, or finish a run that was interrupted, or return one that is done.
+    """Train one network, resume an interrupted run, or return the record of a finished one.
 
-    raises  NonFiniteError when a loss term, a weight or an answer is not finite; the state and the images are saved
-            first. OtherOriginError when the run's folder holds a record or a checkpoint made from other data or
+    raises  NonFiniteError if a loss term, a weight or a prediction is not finite (the state and the images are saved
+            first); OtherOriginError if the run's folder contains a record or a checkpoint made from other data or
             weights; SurroundingsError
     """
     options = options or RunOptions()
@@ -73,7 +74,7 @@ def train(config: Config, options: RunOptions | None = None, data: FineGrainedDa
 
 
 def require_own(folder: Path, record: Record, config: Config, data: FineGrainedData) -> None:
-    """Hold a finished run's record against the data and weights at hand, and say what it does not tell.
+    """Compare a finished run's record with the current data and weights; print what it does not record.
 
     raises OtherOriginError
     """
@@ -81,17 +82,17 @@ def require_own(folder: Path, record: Record, config: Config, data: FineGrainedD
     say(require_same(of_record(record), now, folder, data.root, _ADVICE))
 
 
-_ADVICE = "take another folder for your runs (--runs), or remove the run's folder to train it anew"
+_ADVICE = "choose another folder for your runs (--runs), or remove the run's folder to train it again"
 
 
 def say(line: str | None) -> None:
-    """Print a line, from one of several processes; None says nothing."""
+    """Print a line in the main process only; None prints nothing."""
     if line and is_main_process():
         print(line, flush=True)
 
 
 class _Run:
-    """State of one run; ``run`` is its story."""
+    """The state of one run; ``run`` performs it."""
 
     def __init__(self, config: Config, options: RunOptions, data: FineGrainedData, folder: Path) -> None:
         self.config, self.options, self.folder = config, options, folder
@@ -105,13 +106,13 @@ class _Run:
             net.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay
         )
         self.net, self.optimiser = self.accelerator.prepare(net, optimiser)
-        self.origin = origin(config, self.split)  # now, as the weights of the model hub have been fetched
+        self.origin = origin(config, self.split)  # only now, as the hub's weights have been downloaded
         self.curve: list[dict[str, Any]] = []
         self.best: Predictions | None = None
-        self.seconds = 0.0  # of earlier sessions of the same run
+        self.seconds = 0.0  # in earlier sessions of the same run
         self.steps_done = 0
         self.pace = Pace(config.batch_size, self.accelerator.device)
-        self.stage = "reading the images"  # for a log
+        self.stage = "reading the images"  # for log lines
 
     @property
     def bare_net(self) -> GHOLMNet:
@@ -126,7 +127,7 @@ class _Run:
             return self._run()
 
     def _run(self) -> Record:
-        if self.accelerator.device.type == "cuda":  # else an earlier run in this process would count as well
+        if self.accelerator.device.type == "cuda":  # an earlier run in this process must not count
             torch.cuda.reset_peak_memory_stats(self.accelerator.device)
         config, start = self.config, time.perf_counter()
         batches, images = self._loader(self.split.train, train=True)
@@ -159,15 +160,15 @@ class _Run:
     # ------------------------------------------------------------------ one epoch
 
     def _bar(self, steps: int) -> tqdm:
-        """Progress over the whole run, so that the time left is the run's, tests included."""
+        """Progress over the whole run, so that the remaining time is that of the run, tests included."""
         hidden = self.options.quiet or not self.accelerator.is_main_process
         return tqdm(
             total=steps * self.config.epochs,
             initial=steps * len(self.curve),
             bar_format="{desc} {bar} {n_fmt}/{total_fmt} steps, {remaining} left{postfix}",
-            smoothing=0,  # the mean of this session: single steps say nothing of the tests to come
+            smoothing=0,  # use the mean of this session: the latest steps do not predict the time of tests
             leave=False,
-            disable=hidden or None,  # None: shown on a terminal, not in a log
+            disable=hidden or None,  # None: show the bar in a terminal, but not in a log
         )
 
     def _epoch(self, epoch: int, images, bar: tqdm, slow: _SlowSteps) -> dict[str, Any]:
@@ -183,13 +184,13 @@ class _Run:
         for step, (pixels, labels, index) in enumerate(images):
             self.stage = f"epoch {epoch + 1} of {self.config.epochs}, step {step + 1} of {len(images)}"
             pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
-            # theta and stochastic depth: drawn anew from the seed at each step, so a resumed run repeats them.
+            # Theta and stochastic depth: seeded at each step, so that a resumed run repeats them.
             torch.manual_seed(((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
             try:
                 out = self.net(pixels, labels)
-            except NonFiniteError as error:  # GradCAM looks at each step, the loss only at some
+            except NonFiniteError as error:  # GradCAM is checked at each step, the loss only at some
                 ids = self._training_ids(index)
-                raise self._failed(f"{error} This was", epoch, step, {}, ids) from error
+                raise self._failed(f"{error} This happened", epoch, step, {}, ids) from error
             meter.add(out, labels)
             if step % look_every == 0 or step + 1 == len(images):
                 self._require_finite(out.losses, meter, epoch, step, index)
@@ -221,7 +222,7 @@ class _Run:
         return [self.split.train[i].image_id for i in index.tolist()]
 
     def _require_finite_weights(self, epoch: int) -> None:
-        """Before they are tested and saved: the last step's are in no loss any more."""
+        """Check the weights before they are tested and saved: no loss has used those of the last step."""
         bad = [n for n, p in self.bare_net.named_parameters() if not torch.isfinite(p).all()]
         if bad:
             raise self._failed(f"The weights {bad[0]!r} are not finite", epoch, None, {}, [])
@@ -229,7 +230,7 @@ class _Run:
     def _failed(
         self, said: str, epoch: int, step: int | None, terms: dict[str, float], images: Sequence[str]
     ) -> NonFiniteError:
-        """Keep the state and say which batch it was (step None: after the epoch); returns the error to raise."""
+        """Save the state and the batch (step None: after the epoch); returns the error to raise."""
         failure = {
             "epoch": epoch + 1,
             "step": None if step is None else step + 1,
@@ -237,13 +238,13 @@ class _Run:
             "images": list(images),
             "data": self.origin,
         }
-        # Whichever process sees it first writes: the others' share of the batch may be sound.
+        # The process that detects the failure writes: the other processes' part of the batch may be finite.
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(failure, indent=1)
         write_whole(self.folder / "failure.json", lambda f: f.write(text.encode()))
         write_whole(self.folder / "failure.pt", lambda f: torch.save(self._state(0.0), f))
         good = self.folder / "checkpoint.pt"
-        last = f"the last good state is {good}" if good.exists() else "there is no earlier state"
+        last = f"the last good checkpoint is {good}" if good.exists() else "there is no earlier checkpoint"
         when = f"after epoch {epoch + 1}" if step is None else f"in epoch {epoch + 1}, step {step + 1}"
         return NonFiniteError(
             f"{said} {when}. The state and the batch's images are in "
@@ -260,11 +261,11 @@ class _Run:
         try:
             return self._predict(images)
         except NonFiniteError as error:
-            said = f"{error} This was in the evaluation"
+            said = f"{error} This happened in the evaluation"
             raise self._failed(said, epoch, None, {}, error.images) from error
 
     def _predict(self, images) -> Predictions:
-        if self.accelerator.num_processes > 1:  # running means of batch norm: those of the process that saves
+        if self.accelerator.num_processes > 1:  # use the batch-norm statistics of the process that saves
             for buffer in self.bare_net.buffers():
                 dist.broadcast(buffer, 0)
         return predict_all(self.bare_net, images, self.accelerator, with_crop=self.config.crop)
@@ -281,7 +282,7 @@ class _Run:
         view = ImageView(samples, self.config, train)
         return batches, loader(view, batches, self.options.workers, a.device.type == "cuda")
 
-    # ------------------------------------------------------------------ what is kept
+    # ------------------------------------------------------------------ files
 
     def _state(self, seconds: float) -> dict[str, Any]:
         return {
@@ -289,7 +290,7 @@ class _Run:
             "data": self.origin,
             "model": self.bare_net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "scaler": self.accelerator.scaler and self.accelerator.scaler.state_dict(),  # of fp16 only
+            "scaler": self.accelerator.scaler and self.accelerator.scaler.state_dict(),  # fp16 only
             "curve": self.curve,
             "steps_done": self.steps_done,
             "pace": [self.pace.images, self.pace.seconds],
@@ -310,16 +311,16 @@ class _Run:
         say(require_same(state.get("data", {}), self.origin, path, self.split.data.root, _ADVICE))
         try:
             self.bare_net.load_state_dict(state["model"])
-        except RuntimeError as error:  # an older checkpoint, which does not tell its data
+        except RuntimeError as error:  # an older checkpoint, which does not record its data
             reason = str(error).splitlines()[-1].strip()
-            raise RecordError(f"{path} is of another network ({reason}); {_ADVICE}") from error
+            raise RecordError(f"{path} is from a different network ({reason}); {_ADVICE}") from error
         self.optimiser.load_state_dict(state["optimiser"])
         if state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.curve, self.seconds = state["curve"], state["seconds"]
         self.steps_done = state["steps_done"]
         self.pace.images, self.pace.seconds = state.get("pace", (0, 0.0))  # older checkpoints have none
-        self.accelerator.print(f"{self.config.run_id}: going on after epoch {len(self.curve)}")
+        self.accelerator.print(f"{self.config.run_id}: resuming after epoch {len(self.curve)}")
 
     def _finish(self, predictions: Predictions, seconds: float) -> Record:
         device = self.accelerator.device
@@ -349,13 +350,13 @@ class _Run:
             note_data_root(self.folder, self.split.data.root.parent)
             record.save(self.folder)
             (self.folder / "checkpoint.pt").unlink(missing_ok=True)
-            for left in self.folder.glob(".*.part"):  # of sessions that were killed while they wrote
+            for left in self.folder.glob(".*.part"):  # left by sessions that were killed while writing
                 left.unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
         return record
 
     def _warn(self, line: str) -> None:
-        # A GPU works on while the host goes ahead, so the host's steps are no measure there.
+        # A GPU works asynchronously, so the host's step times do not measure it.
         if not self.options.quiet and self.accelerator.device.type == "cpu":
             self.accelerator.print(line)
 
@@ -370,19 +371,19 @@ class _Run:
 
 
 class Pace:
-    """Images a second of training steps alone: without tests, and without a session's first step, which warms up."""
+    """Images per second in training, without tests and without the first step of a session (the warm-up)."""
 
     def __init__(self, batch_size: int, device: torch.device) -> None:
         self.batch_size, self.device = batch_size, device
         self.images, self.seconds = 0, 0.0
-        self._first: float | None = None  # images a second of the first step
+        self._first: float | None = None  # images per second in the first step
 
     def begin(self) -> None:
-        """Before an epoch's first step."""
+        """Call before the first step of an epoch."""
         self._since, self._counted = time.perf_counter(), 0
 
     def step(self) -> None:
-        """After a step."""
+        """Call after each step."""
         self._counted += self.batch_size
         if self._first is None:
             if self.device.type == "cuda":
@@ -391,44 +392,44 @@ class Pace:
             self.begin()
 
     def end(self) -> None:
-        """After an epoch's last step, when a GPU has done all that it was told to do."""
+        """Call after the last step of an epoch, once the GPU has finished its work."""
         self.images += self._counted
         self.seconds += time.perf_counter() - self._since
 
     @property
     def rate(self) -> float:
-        """Over all processes; of the first step where there was no other, 0 where there was none."""
+        """Images per second over all processes; after only one step, the rate of that step; 0 after none."""
         return self.images / self.seconds if self.images else self._first or 0.0
 
 
 def is_main_process() -> bool:
-    """Of several processes that torchrun or accelerate started, the one that writes and speaks."""
+    """Whether this is the process that writes and prints, if torchrun or accelerate started several."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def uses_gpu(options: RunOptions) -> bool:
-    """Whether a run with these options takes a GPU."""
+    """Whether a run with these options uses a GPU."""
     return options.device != "cpu" and torch.cuda.is_available()
 
 
 def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
-    """The accelerator of a run; its errors name the option. Call it, and use it, inside ``undisturbed``."""
+    """The accelerator of a run; errors name the option. Create and use it inside ``undisturbed``."""
     if options.device not in ("auto", "cpu", "cuda"):
         raise ValueError(f'device must be "auto", "cpu" or "cuda", got {options.device!r}')
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError('device is "cuda", but PyTorch sees no GPU; `gholm doctor` tells more')
-    # Without a GPU this must be said: Accelerator() alone would leave several CPU processes unconnected.
+        raise ValueError('device is "cuda", but PyTorch sees no GPU; `gholm doctor` shows what it finds')
+    # cpu=True is needed without a GPU: otherwise Accelerator() would not connect several CPU processes.
     on_cpu = not uses_gpu(options)
     if on_cpu and config.precision == "fp16":
-        raise ValueError('precision is "fp16", which needs a GPU; on a CPU take bf16 or no (float32)')
-    # accelerate keeps precision, device and accumulated steps for the whole process, a notebook's own included.
+        raise ValueError('precision is "fp16", which needs a GPU; on a CPU use bf16 or no (float32)')
+    # accelerate stores precision, device and accumulated steps globally, also those of a notebook's own code.
     GradientState._reset_state()
     AcceleratorState._reset_state(reset_partial_state=not (dist.is_available() and dist.is_initialized()))
     return Accelerator(cpu=on_cpu, mixed_precision=config.precision)
 
 
 def _best(entries: list[dict[str, Any]], chosen_on: str, answer: str) -> dict[str, Any]:
-    """The tested epoch that is best on "test" or on "held_out", with its *test* accuracies."""
+    """The tested epoch with the best accuracy on "test" or "held_out", with its *test* accuracies."""
     entry = max(entries, key=lambda e: e[chosen_on][answer])
     return {"epoch": entry["epoch"], **entry["test"]}
 
@@ -444,7 +445,7 @@ class _SlowSteps:
         self.usual: float | None = None
 
     def start(self) -> None:
-        """An epoch begins; what came before, such as a test, is part of no step."""
+        """Call at the start of an epoch; time before it, such as a test, belongs to no step."""
         self.since = self.clock()
 
     def step(self) -> None:
@@ -453,19 +454,19 @@ class _SlowSteps:
         self.since = now
         if len(self.last) < self.STEPS:
             return
-        seconds = statistics.median(self.last)  # the very first step is often a slow one
+        seconds = statistics.median(self.last)  # the median, as the first step is often slow
         self.usual = self.usual or seconds
         if seconds >= self.SLOW * self.usual:
             self.warn(
                 f"A step now takes {seconds:.2g} s, the first ones took {self.usual:.2g} s: other programs seem to "
-                "use this machine. Stop them; or stop this run and start it again with OMP_WAIT_POLICY=PASSIVE and "
-                "fewer threads (OMP_NUM_THREADS): it goes on from the last epoch."
+                "be using this machine. Stop them, or stop this run and start it again with OMP_WAIT_POLICY=PASSIVE "
+                "and fewer threads (OMP_NUM_THREADS); it will resume after the last complete epoch."
             )
-            self.usual = float("inf")  # once is enough
+            self.usual = float("inf")  # warn only once
 
 
 class _Meter:
-    """Running sums over an epoch, left on the device until somebody looks."""
+    """Running sums over an epoch, kept on the device until they are read."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
@@ -484,7 +485,7 @@ class _Meter:
             self.area = self.area + out.attention.box_area.double().sum()
 
     def means(self, accelerator: Accelerator | None = None) -> dict[str, Any]:
-        """Over the images of this process; with an ``accelerator``, over those of all processes."""
+        """Means over the images of this process; with an ``accelerator``, over those of all processes."""
         sums = (*self.sums.values(), self.steps, self.images, self.correct, self.fallbacks, self.area)
         totals = torch.tensor([float(v) for v in sums], dtype=torch.float64)
         if accelerator is not None:
@@ -500,7 +501,7 @@ class _Meter:
         return result
 
     def line(self) -> dict[str, str]:
-        """For the progress bar: loss terms, accuracy, images a second."""
+        """For the progress bar: loss terms, accuracy, images per second."""
         means = self.means()
         shown = {k: f"{v:.2f}" for k, v in means["losses"].items()}
         shown["acc"] = f"{means['train_accuracy']:.0f}%"

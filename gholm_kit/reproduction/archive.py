@@ -1,4 +1,4 @@
-"""The records of one folder, found by what was run."""
+"""The records of one folder, looked up by job."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ FAILURE, PARTS = "failure.json", "parts.npz"
 class Archive:
     """Records, and notes of runs whose loss stopped being finite, by job.
 
-    Jobs are known by their settings, not by the name of the folder: a setting that the kit gains later, at its
-    default, makes no record a stranger.
+    Jobs are identified by their settings, not by folder names. So old records are still found if the kit later gains
+    a setting whose default they used.
     """
 
     records: dict[Job, Record]
@@ -32,7 +32,7 @@ class Archive:
 
     @classmethod
     def read(cls, folder: str | Path) -> Archive:
-        """Every record and every failure below a folder (which need not exist)."""
+        """Read every record and every failure note below a folder (which need not exist)."""
         notes = [_note(p) for p in sorted(Path(folder).rglob(FAILURE))]
         records = {Job(r.settings, r.tested_mu): r for r in load_records(folder)}
         failures = {Job(config_from_dict(n["config"]), n["tested_mu"]): n for n in notes if "tested_mu" in n}
@@ -47,7 +47,7 @@ class Archive:
         return self._recorded.get(Job(config.replace(seed=0), tested_mu), [])
 
     def failed(self, config: Config, tested_mu: float | None = None) -> list[dict[str, Any]]:
-        """The failures of these settings, by seed."""
+        """The failure notes of these settings, by seed."""
         return self._failed.get(Job(config.replace(seed=0), tested_mu), [])
 
     def part_row(self, config: Config) -> list[dict[str, Any]]:
@@ -71,11 +71,11 @@ def _note(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise RecordError(f"{path} cannot be read as a note of a failure: {error}") from error
+        raise RecordError(f"{path} cannot be read as a failure note: {error}") from error
 
 
 def load_parts(path: Path) -> dict[str, np.ndarray] | None:
-    """One number for each test image, by name; None where nothing was measured."""
+    """One number per test image for each measure, by name; None if nothing was measured."""
     if not path.exists():
         return None
     with np.load(path) as file:

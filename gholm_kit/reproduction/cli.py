@@ -1,4 +1,4 @@
-"""``gholm reproduce``: the runs that are lacking, then the tables and figures they give."""
+"""``gholm reproduce``: make the missing runs, then the tables and figures."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def _share(text: str) -> tuple[int, int]:
 
 
 def reproduce(request: Request) -> int:
-    """Do what was asked; returns the exit status."""
+    """Carry out a request; returns the exit status."""
     if not (request.table or request.figure or request.ledger or request.all or request.check):
         raise ValueError(
-            "say what: --table 2, --figure 6, --ledger or --all (--dry-run tells what it would take)"
+            "say what to reproduce: --table 2, --figure 6, --ledger or --all (--dry-run estimates the cost)"
         )
     if request.threads:
         torch.set_num_threads(request.threads)
@@ -79,7 +79,7 @@ def reproduce(request: Request) -> int:
     measure_parts([r for r in rows if parts == 1 or r.config in configs], records, request.options)
     if parts > 1:
         print(
-            "this share is done; when all are, the same command with --from-records makes tables and figures"
+            "this share is done; when all shares are, use --from-records instead of --shard for tables and figures"
         )
         return 0
     for figure in jobs.FIGURES if request.all else request.figure:
@@ -105,14 +105,14 @@ def _chosen(request: Request, archive: Archive) -> list[Table]:
 
 def _check(request: Request, records: Path) -> int:
     differing = differing_files(request.preset, records, request.options.data_root)
-    problems = [f"{p} is not what the records give; `gholm reproduce --all` writes it" for p in differing]
+    problems = [f"{p} does not match the records; `gholm reproduce --all` writes it again" for p in differing]
     problems += [
-        f"{p} was drawn from other settings, weights or images; `gholm reproduce --all` draws it"
+        f"{p} was drawn from other settings, weights or images; `gholm reproduce --all` draws it again"
         for p in differing_figures(request.preset, request.options)
     ]
     problems += differing_run(request.preset, records, request.options)
     print(
         "\n".join(problems)
-        or "every table and figure is what records and networks give, and a short run gives what is recorded"
+        or "every table and figure matches the records and networks, and a short run repeats the recorded result"
     )
     return 1 if problems else 0

@@ -1,7 +1,7 @@
-"""How long the runs of a plan take, and how much disk and memory they need.
+"""Estimates of the time, disk space and memory that planned runs need.
 
-The time of a run is its work in forward passes of one image (:func:`passes`), times the measured seconds of one such
-pass. The seconds come from finished runs of the same kind on the same device. Without one, there is no estimate yet.
+The time of a run is its work, in forward passes of one image (:func:`passes`), times the measured seconds per pass.
+The seconds come from finished runs of the same kind on the same device. If there are none, there is no estimate yet.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ NO_ESTIMATE = "no estimate yet"
 
 
 def passes(config: Config, train_images: int, test_images: int) -> float:
-    """Work of a run in forward passes of one image: a training step costs three (forward, and backward twice)."""
+    """The work of a run in forward passes of one image; a training step costs three (backward counts twice)."""
     branches = 1 + config.crop + config.drop
     trained, tests = config.epochs * train_images, -(-config.epochs // config.evaluate_every)
-    if config.max_steps is not None:  # a trial of speed
+    if config.max_steps is not None:  # a speed trial
         trained = min(trained, config.max_steps * config.batch_size)
         tests = -(-tests * trained // (config.epochs * train_images))
     return 3.0 * trained * branches + tests * test_images * (1 + config.crop)
 
 
 def kind(config: Config) -> str:
-    """What the time and memory of a pass depend on, in words."""
+    """The settings that determine the time and memory of a pass, in words."""
     network = ", ".join((config.backbone, *config.backbone_options))
     words = f"{network} at {config.image_size} pixels, batch {config.batch_size}, {config.branches}"
     words += "" if config.precision == "no" else f", {config.precision}"
@@ -56,19 +56,19 @@ def _images(dataset: str, root: Path | None) -> tuple[int, int] | None:
 
 @dataclass
 class Estimate:
-    """Seconds of a run, from the finished runs of its kind on one device.
+    """Estimate the seconds of a run from finished runs of the same kind on one device.
 
-    Runs of this session come first: they show how busy the machine is now.
+    Runs of this session are preferred, because they reflect the present load of the machine.
     """
 
     device: str
     data_root: Path | None
-    # By kind; first those of this session, then all others.
+    # By kind: first the runs of this session, then all others.
     finished: ChainMap[str, list[Record]] = field(default_factory=lambda: ChainMap({}, {}))
 
     @classmethod
     def of(cls, archive: Archive, options: RunOptions) -> Estimate:
-        """From all records: ``archive``, the kept ones, and the runs folder (trials of a few steps)."""
+        """Use all records: ``archive``, those kept in the project, and the runs folder (such as short trials)."""
         gpu = torch.cuda.is_available() and options.device != "cpu"
         estimate = cls(torch.cuda.get_device_name() if gpu else "cpu", options.data_root)
         everything = [archive.records] + [Archive.read(f).records for f in (records_folder(), options.runs)]
@@ -77,13 +77,13 @@ class Estimate:
         return estimate
 
     def learn(self, job: Job, record: Record, session: bool = True) -> None:
-        """Take in a finished run. Tests with another mu do not count: their cost is that of the training."""
+        """Add a finished run. Tests with another mu are ignored: their recorded cost is that of the training."""
         if job.tested_mu is None and record.environment["device"] == self.device:
             runs = self.finished.maps[0 if session else 1]
             runs.setdefault(kind(job.config), []).append(record)
 
     def seconds(self, job: Job) -> float | None:
-        """Seconds of one job; None without a finished run of its kind, or without a number of images."""
+        """Seconds of one job; None if no run of its kind has finished, or if the number of images is unknown."""
         images = _images(job.config.dataset, self.data_root)
         runs = self.finished.get(kind(job.config))
         if images is None or runs is None:
@@ -92,20 +92,20 @@ class Estimate:
         return work * statistics.median(map(_seconds_a_pass, runs[-20:]))
 
     def left(self, jobs: Sequence[Job]) -> str:
-        """How much is left, in words."""
+        """The number of jobs left and their time, in words."""
         if not jobs:
             return "nothing left"
         seconds = [self.seconds(j) for j in jobs]
         return f"{len(jobs)} left, {NO_ESTIMATE if None in seconds else f'about {duration(sum(seconds))}'}"
 
     def basis(self, config: Config) -> str:
-        """Memory of runs such as ``config``, and what the estimate of their time rests on."""
+        """The peak memory of runs like ``config``, and the runs on which the time estimate is based."""
         runs = self.finished.get(kind(config))
         if runs is None:
-            return f"{NO_ESTIMATE}, as no such run has finished on this device ({self.device})"
-        device = "a CPU, perhaps not this one" if self.device == "cpu" else f"this device ({self.device})"
+            return f"{NO_ESTIMATE}, as no run like this has finished on this device ({self.device})"
+        device = "a CPU (perhaps not this one)" if self.device == "cpu" else f"this device ({self.device})"
         peak = max(r.cost["peak_memory_bytes"] for r in runs) / 2**30
-        return f"finished runs on {device}: {len(runs)}, memory at most {peak:.1f} GiB"
+        return f"finished runs on {device}: {len(runs)}, peak memory {peak:.1f} GiB"
 
 
 def _seconds_a_pass(record: Record) -> float:
@@ -128,13 +128,13 @@ def _parameters(backbone: str, options: tuple[str, ...]) -> int:
 
 
 def disk_bytes(config: Config) -> tuple[int, int]:
-    """Bytes that a run leaves (float32 weights), and needs while it trains (and the optimiser's momentum)."""
+    """Bytes of a finished run (float32 weights), and the additional bytes during training (with momentum)."""
     weights = 4 * _parameters(config.backbone, config.backbone_options)
     return weights, 2 * weights
 
 
 def _inside(folder: Path) -> Path:
-    """As seen from the project, where it lies there: a page that shows a plan need not name anybody's folders."""
+    """The path relative to the project, if inside: a page that shows a plan should not name anybody's folders."""
     folder, root = Path(folder).resolve(), project_root()
     return folder.relative_to(root) if folder.is_relative_to(root) else folder
 
@@ -148,12 +148,12 @@ def _weights(config: Config) -> str:
 
 
 def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
-    """What ``make_runs`` would do: runs, hours, disk and memory, and what the estimate rests on."""
+    """What ``make_runs`` would do: runs, time, disk space and memory, and the basis of the estimate."""
     archive = Archive.read(records)
     todo = [j for j in jobs if j not in archive]
     estimate = Estimate.of(archive, options)
     lines = [
-        f"{len(jobs)} runs and tests are needed, {len(jobs) - len(todo)} are recorded in {_inside(records)}"
+        f"{len(jobs)} runs and tests are needed, {len(jobs) - len(todo)} already recorded in {_inside(records)}"
     ]
     for job in todo:
         seconds = estimate.seconds(job)
@@ -162,12 +162,12 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     kinds = {kind(c): c for c in trained.values()}
     lines += [f"{words}: {estimate.basis(kinds[words])}" for words in sorted(kinds)]
     if any(estimate.seconds(j) is None for j in todo):
-        lines.append("to get an estimate, try each kind: `gholm train` with its settings and --max-steps 20")
+        lines.append("for an estimate, try each kind: `gholm train` with its settings and --max-steps 20")
     lines += [f"starting weights: {weights}" for weights in sorted({_weights(c) for c in trained.values()})]
     kept = sum(disk_bytes(c)[0] for c in trained.values())
     working = max((disk_bytes(c)[1] for c in trained.values()), default=0)
     lines.append(
         f"disk: {kept / 2**30:.2f} GiB of weights in {_inside(options.runs)}, {working / 2**30:.2f} GiB more "
-        "while a run trains"
+        "during training"
     )
-    return "\n".join([*lines, f"in all: {estimate.left(todo)}"])
+    return "\n".join([*lines, f"total: {estimate.left(todo)}"])

@@ -1,4 +1,4 @@
-"""Which runs a table, a figure or the ledger needs. A run that several need is one run: its config is its identity.
+"""The runs that a table, a figure or the ledger needs. A run that several of them need is made only once.
 
 The preset "paper" is section 4.2 of the paper on the four real sets; "mini" is the same on the four drawn families.
 """
@@ -18,7 +18,7 @@ DATASETS = {
     "paper": {name: name for name in ("cub", "cars", "aircraft", "dogs")},
     "mini": {"cub": "mini_birds", "cars": "mini_cars", "aircraft": "mini_aircraft", "dogs": "mini_dogs"},
 }
-ROWS = {  # of Tables 2 and 3; each row adds one branch to the row above
+ROWS = {  # rows of Tables 2 and 3; each adds one branch to the row above
     "Raw": {"crop": False, "sup": False, "drop": False},
     "Raw + Crop": {"sup": False, "drop": False},
     "Raw + Crop + Sup": {"drop": False},
@@ -27,8 +27,8 @@ ROWS = {  # of Tables 2 and 3; each row adds one branch to the row above
 RAW, OURS = "Raw", "Raw + Crop + Sup + Drop"
 MUS = (1.6, 1.7, 1.8, 1.9, 2.0, 2.1)  # Table 4
 COMPARED = {6: "cars", 7: "cub", 8: "aircraft", 9: "dogs"}  # Tables 6 to 9 compare methods on one set each
-# Choosing an epoch without looking at test images costs training images (40 a class in the mini sets), so it is
-# done in runs of its own, which test after every epoch; all other runs train on everything.
+# Choosing the epoch without test images takes images from training (there are 40 per class in the mini sets). So
+# separate runs do this and test after every epoch; all other runs train on all training images.
 HOLDOUT = {"holdout": 0.15, "evaluate_every": 1}
 TABLES = tuple(range(1, 10))
 FIGURES = tuple(range(1, 7))
@@ -36,10 +36,10 @@ FIGURES = tuple(range(1, 7))
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One thing to measure: a training run, or a finished run's network tested with another mu of eq. (5).
+    """One measurement: a training run, or a test of a finished run's network with another mu of eq. (5).
 
-    A run from a file that stands for the model hub's weights (:func:`with_weights`) is the same job as one from the
-    hub.
+    A run that starts from a local copy of the model hub's weights (:func:`with_weights`) is the same job as one that
+    starts from the hub.
     """
 
     config: Config
@@ -57,12 +57,12 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Folder name of its record."""
+        """The name of the folder for its record."""
         return self.config.run_id + (f"-tested-at-mu-{self.tested_mu:g}" if self.tested_mu else "")
 
 
 def config_for(preset: str, dataset: str, row: str = OURS, **changes) -> Config:
-    """Settings of one row; ``dataset`` is the paper's ("cub"), the preset says which set stands for it."""
+    """Settings of one row; ``dataset`` is the paper's name ("cub"), which the preset maps to a data set."""
     return load_config(preset, dataset=DATASETS[preset][dataset], **(ROWS[row] | changes))
 
 
@@ -83,7 +83,7 @@ def table_jobs(table: int, preset: str) -> list[Job]:
 
 
 def epoch_jobs(preset: str) -> list[Job]:
-    """The rows of Table 2 with images held out, to compare ways of choosing an epoch; seed 0."""
+    """The rows of Table 2 with held-out images, to compare ways of choosing the epoch; seed 0."""
     return [Job(config_for(preset, "cub", row, **HOLDOUT)) for row in ROWS]
 
 
@@ -95,33 +95,33 @@ def figure_jobs(figure: int, preset: str) -> list[Job]:
 
 
 def part_jobs(preset: str) -> list[Job]:
-    """The trained rows of Tables 2, 3, 8 and 9: whether their heatmaps find the deciding parts; seed 0."""
-    if preset == "paper":  # nobody knows the deciding parts of a photograph
+    """The trained rows of Tables 2, 3, 8 and 9, to measure whether heatmaps find the deciding parts; seed 0."""
+    if preset == "paper":  # the deciding parts of photographs are not known
         return []
     return [j for t in (2, 3, 8, 9) for j in table_jobs(t, preset)]
 
 
 def check_job(preset: str) -> Job:
-    """A run of seconds with all branches, that ``--check`` makes again."""
+    """A run of a few seconds with all branches, which ``--check`` repeats."""
     return Job(config_for(preset, "cub", classes=4, epochs=2, lr_decay_epochs=(1,)))
 
 
 def ledger_jobs(preset: str) -> list[Job]:
-    """Our reading, and each other reading that a run can show, on the first data set; seed 0."""
+    """Our readings, and every other reading that a run can test, on the first data set; seed 0."""
     ours = config_for(preset, "cub")
     readings = [r.config(ours) for q in LEDGER for r in q.readings]
     return [Job(ours)] + [Job(c) for c in readings if c is not None]
 
 
 def with_seeds(jobs: Iterable[Job], seeds: int) -> list[Job]:
-    """Seed 0 of all, then seed 1 of all, ...; each job once."""
+    """All jobs with seed 0, then all with seed 1, ...; each job once."""
     jobs = list(jobs)
     every = [Job(j.config.replace(seed=s), j.tested_mu) for s in range(seeds) for j in jobs]
     return list(dict.fromkeys(every))
 
 
 def from_hub(config: Config) -> Config:
-    """The settings with "timm" for a weights file that stands for the hub's: one with the name of the timm model."""
+    """Replace a local copy of the hub's weights (a file with the name of its timm model) by "timm"."""
     is_file = config.weights not in ("packaged", "timm", "none")
     return (
         config.replace(weights="timm") if is_file and Path(config.weights).stem == config.backbone else config
@@ -131,25 +131,25 @@ def from_hub(config: Config) -> Config:
 def with_weights(jobs: Sequence[Job], files: Sequence[Path]) -> list[Job]:
     """The jobs, starting from ``files`` instead of the model hub; each file has the name of its timm model.
 
-    raises ValueError when a file is not there, has no model's name, or is lacking
+    raises ValueError if a file does not exist or does not have the name of a model, or if a model has no file
     """
     wanted = sorted({j.config.backbone for j in jobs if j.config.weights == "timm"})
     given = {Path(f).stem: Path(f) for f in files}
     if not files:
         return list(jobs)
     if not wanted:
-        raise ValueError("--weights is for runs that start from the model hub; none of these does")
+        raise ValueError("--weights is for runs that start from the model hub; none of these runs does")
     for name, path in given.items():
         if not path.is_file():
             raise ValueError(f"no weights file {path} (--weights)")
-        if not timm.is_model(name):  # one that only other runs need may be given too
+        if not timm.is_model(name):  # files that only other runs need are allowed
             raise ValueError(
-                f"--weights {path}: a file must have the name of its timm model, which nothing in it tells; "
-                f"needed are {', '.join(wanted)}"
+                f"--weights {path}: the file must have the name of its timm model, as the content does not say it; "
+                f"these runs need {', '.join(wanted)}"
             )
     lacking = [n for n in wanted if n not in given]
     if lacking:
-        raise ValueError(f"--weights lacks {lacking[0]}.safetensors, from which some of these runs start")
+        raise ValueError(f"{lacking[0]}.safetensors is missing from --weights; some runs start from it")
 
     def started(config: Config) -> Config:
         return config.replace(weights=str(given[config.backbone])) if config.weights == "timm" else config
@@ -158,7 +158,7 @@ def with_weights(jobs: Sequence[Job], files: Sequence[Path]) -> list[Job]:
 
 
 def all_jobs(preset: str, seeds: int) -> list[Job]:
-    """Everything, in the order in which it is most useful to have: the tables, then the ledger."""
+    """All jobs, the most useful first: tables, figures, then the ledger."""
     tables = [j for t in TABLES for j in table_jobs(t, preset)] + epoch_jobs(preset)
     figures = [j for f in FIGURES for j in figure_jobs(f, preset)]
     ordered = with_seeds(tables, seeds) + with_seeds(figures, 1) + with_seeds(ledger_jobs(preset), seeds)
@@ -166,10 +166,10 @@ def all_jobs(preset: str, seeds: int) -> list[Job]:
 
 
 def shard(jobs: list[Job], part: int, parts: int) -> list[Job]:
-    """The jobs that process ``part`` of ``parts`` (from 1) makes; together the parts make each job once.
+    """The jobs for process ``part`` (from 1) of ``parts``; together, the parts make each job once.
 
-    A network's tests stay with its training. Each run goes to the part that has least to do so far, counted in
-    branches and epochs, so the division is the same wherever it is worked out.
+    The tests of a network stay with its training. Each run goes to the part with the least work so far, counted in
+    branches and epochs. So every process computes the same division.
     """
     if not 1 <= part <= parts:
         raise ValueError(f"shard must be i/n with 1 <= i <= n, got {part}/{parts}")

@@ -1,8 +1,9 @@
-"""Make the runs that are not recorded yet; say before and between them how much is left.
+"""Make the runs that are not recorded yet, and report how much is left.
 
-A finished run leaves its record (``record.json`` and ``predictions.npz``, no weights) in the records folder. A run
-whose loss stops being finite leaves ``failure.json`` there: that is a result too. Killed at any moment, the same
-command goes on: recorded runs are skipped and the one that was cut goes on from its last epoch.
+The record of a finished run (``record.json`` and ``predictions.npz``, no weights) is saved in the records folder. If
+a run's loss stops being finite, ``failure.json`` is saved there instead: this is a result, too. The command can be
+killed at any moment. Started again, it skips recorded runs and resumes the interrupted one after its last complete
+epoch.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from gholm_lib.training import is_main_process, train
 def make_runs(
     jobs: Sequence[Job], records: Path, options: RunOptions, say: Callable[[str], None] = print
 ) -> None:
-    """Make the jobs that are not recorded, in order, with a line of progress after each.
+    """Make the jobs that are not recorded, in order; print a line of progress after each.
 
-    raises DataError, before anything starts, when a data set is not there.
+    raises DataError, before anything starts, if a data set is missing
     """
-    if not is_main_process():  # of several processes over each run
+    if not is_main_process():  # several processes share each run; only one prints
         say = _nothing
     archive = Archive.read(records)
     todo = [j for j in jobs if j not in archive]
@@ -69,15 +70,15 @@ def _said_of(failure: dict[str, Any]) -> str:
 def require_own_records(
     jobs: Sequence[Job], archive: Archive, records: Path, options: RunOptions
 ) -> Iterator[str]:
-    """Hold records and notes of failures against the data at hand; gives a line about older ones, which lack some.
+    """Compare records and failure notes with the current data; yields a line about older ones, if there are any.
 
-    A set that is not there is not compared: nothing is made from it.
+    Records of a data set that is not installed are not compared: no new run uses it.
 
     raises OtherOriginError
     """
     recorded = [j for j in jobs if j in archive]
     sets = {name: _data_at_hand(name, options) for name in {j.config.dataset for j in recorded}}
-    advice = "take another folder of records (--records), or remove this record to make it anew"
+    advice = "choose another records folder (--records), or remove this record to make the run again"
     silent = []
     for job in recorded:
         data = sets[job.config.dataset]
@@ -86,7 +87,7 @@ def require_own_records(
             silent.append(require_same(_kept(job, archive), now, records / job.name, data.root, advice))
     older = [line for line in silent if line]
     if older:
-        yield f"{len(older)} records are older and do not tell all of their data, for example: {older[0]}"
+        yield f"{len(older)} records are older and do not describe all of their data, for example: {older[0]}"
 
 
 def _data_at_hand(name: str, options: RunOptions) -> FineGrainedData | None:
@@ -103,18 +104,18 @@ def _kept(job: Job, archive: Archive) -> Mapping[str, Any]:
 
 
 def _nothing(line: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any]:
-    """Train (or go on training, or test) and record one job; returns its record, or the note of its failure."""
+    """Train (or resume, or test) and record one job; returns its record, or the note of its failure."""
     try:
         record = train(job.config, options)
         if job.tested_mu is not None:
             record = _tested(job, options)
     except NonFiniteError as error:
         failure = _failure(job, error, options)
-        # Whichever process meets it writes, for the others may not have; and then all must end, as they wait for it.
+        # The process that fails writes the note, as the others may not fail. Then all must stop: they wait for it.
         (records / job.name).mkdir(parents=True, exist_ok=True)
         text = json.dumps(failure, indent=1).encode()
         write_whole(records / job.name / FAILURE, lambda f: f.write(text))
@@ -123,12 +124,12 @@ def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any
         return failure
     if is_main_process():
         kept = replace(record, config=_shortened(job.config).to_dict())
-        kept.save(records / job.name)  # record.json comes last, so a copy that was cut is not taken for one
+        kept.save(records / job.name)  # record.json is last, so an incomplete copy is never a record
     return record
 
 
 def _tested(job: Job, options: RunOptions) -> Record:
-    """The record of a trained network that is tested with another mu."""
+    """The record of a trained network, tested with another mu."""
     record = evaluate_run(Path(options.runs) / job.config.run_id, options, job.tested_mu)
     record.config = job.config.to_dict()  # as trained
     record.tested_mu = job.tested_mu
@@ -136,17 +137,17 @@ def _tested(job: Job, options: RunOptions) -> Record:
 
 
 def _failure(job: Job, error: NonFiniteError, options: RunOptions) -> dict[str, Any]:
-    """Settings, message and, where the training loop noted them, epoch, step and loss terms."""
+    """The note of a failure: settings, message and, if training recorded them, epoch, step and loss terms."""
     note = {"epoch": None, "step": None}
     path = Path(options.runs) / job.config.run_id / FAILURE
-    if path.exists() and not (path.parent / RECORD).exists():  # else of an earlier attempt; this is a test
+    if path.exists() and not (path.parent / RECORD).exists():  # otherwise the file is from an earlier attempt
         note |= json.loads(path.read_text())
-    # JSON has no NaN and no infinity.
+    # JSON has no NaN or infinity.
     terms = {k: str(v) if not math.isfinite(v) else v for k, v in note.pop("terms", {}).items()}
     about = {"config": _shortened(job.config).to_dict(), "tested_mu": job.tested_mu}
     return {**about, **note, "terms": terms, "message": str(error).split(" The state")[0]}
 
 
 def _shortened(config: Config) -> Config:
-    """What is passed on names nobody's folders: of a weights file its name is left (its digest is in the data)."""
+    """Keep only the name of a weights file (its digest is in the data): a shared record names nobody's folders."""
     return config.replace(weights=Path(config.weights).name)

@@ -1,4 +1,4 @@
-"""From records to files: ``figures/tables/<preset>/``, the tables in the documents, and the check that all agree."""
+"""Write tables from records, to ``figures/tables/<preset>/`` and into the documents, and check that all agree."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from gholm_lib.paths import project_root, records_folder
 from gholm_lib.provenance import differences, of_record
 from gholm_lib.records import Record, load_records
 
-# Another processor rounds differently, and rounding changes a run: what still counts as the same run.
+# Other processors round differently, which changes a run slightly. Within these limits, it is the same run.
 SAME_ANSWERS, SAME_ACCURACY = 0.95, 3.0  # share of test images, points
 PHOTOGRAPHS_NOTE = (
-    "A few classes of the real sets and an ImageNet MobileNetV2 on a CPU: evidence that method and code run on "
-    "photographs, not the paper's numbers. The recipe was chosen by Raw's accuracy on CUB's test images, the same "
-    "ones as here, and used for Cars unchanged. With one seed, intervals and p are about the test images alone; how "
-    "much two seeds differ is not in them."
+    "A few classes of the real sets and an ImageNet MobileNetV2 on a CPU. This shows that method and code work on "
+    "photographs; it does not reproduce the paper's numbers. The recipe was chosen by Raw's accuracy on the same "
+    "CUB test images as here, and used for Cars unchanged. With one seed, intervals and p cover the choice of test "
+    "images only, not the differences between seeds."
 )
 DOCUMENTS = ("README.md", "docs/results.md")  # they show tables between markers
 DOCUMENT_COLUMNS = {
@@ -73,7 +73,7 @@ DOCUMENT_COLUMNS = {
 
 
 def ledger_tables(preset: str, archive: Archive) -> list[Table]:
-    """What the paper has no table of."""
+    """Tables that the paper does not have."""
     makers = (ledger_table, claims_table, epochs_table, parts_table, power_table, cost_table)
     return [make(preset, archive) for make in makers if not (make is parts_table and preset == "paper")]
 
@@ -85,7 +85,7 @@ def all_tables(preset: str, archive: Archive, data_root: Path | None = None) -> 
 
 
 def photographs_table(folder: Path | None = None) -> Table:
-    """The kept runs on photographs; they belong to no table of the paper."""
+    """The kept runs on photographs, which belong to no table of the paper."""
     folder = folder or records_folder() / "photographs"
     table = results_table(load_records(folder), "photographs", "Runs on photographs")
     return replace(table, notes=[PHOTOGRAPHS_NOTE, *table.notes])
@@ -104,12 +104,12 @@ def documents() -> list[Path]:
 
 
 def filled_in(text: str, tables: dict[str, Table]) -> str:
-    """``text`` with each table between its markers, ``<!-- table: NAME -->`` and ``<!-- end -->``, made anew."""
+    """``text`` with new tables between the markers ``<!-- table: NAME -->`` and ``<!-- end -->``."""
 
     def block(found: re.Match) -> str:
         name = found[1]
         if name not in tables:
-            raise ValueError(f"a marker asks for the table {name!r}; there are {', '.join(tables)}")
+            raise ValueError(f"a marker names the unknown table {name!r}; there are {', '.join(tables)}")
         table = tables[name].only(DOCUMENT_COLUMNS.get(name))
         return f"<!-- table: {name} -->\n\n{table.markdown(heading=False)}\n\n<!-- end -->"
 
@@ -120,10 +120,10 @@ def filled_in(text: str, tables: dict[str, Table]) -> str:
 
 
 def _files(preset: str, records: Path, data_root: Path | None) -> dict[Path, str]:
-    """Every file that follows from the records, with its content."""
+    """Every file made from the records, with its content."""
     tables = {t.name: t for t in all_tables(preset, Archive.read(records), data_root)}
     files = {tables_folder(preset) / n: text for t in tables.values() for n, text in t.files().items()}
-    if preset == "mini":  # the documents show these
+    if preset == "mini":  # the documents show this preset
         photographs = photographs_table()
         files |= {tables_folder("photographs") / n: text for n, text in photographs.files().items()}
         tables["photographs"] = photographs
@@ -132,7 +132,7 @@ def _files(preset: str, records: Path, data_root: Path | None) -> dict[Path, str
 
 
 def write_all(preset: str, records: Path, data_root: Path | None = None) -> list[Path]:
-    """Write every table, and those in the documents."""
+    """Write every table, also into the documents."""
     files = _files(preset, records, data_root)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,13 +141,13 @@ def write_all(preset: str, records: Path, data_root: Path | None = None) -> list
 
 
 def differing_files(preset: str, records: Path, data_root: Path | None = None) -> list[Path]:
-    """The files that are not what the records give."""
+    """The files that do not match the records."""
     files = _files(preset, records, data_root)
     return [p for p, text in files.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
 
 
 def differing_run(preset: str, records: Path, options: RunOptions) -> Iterator[str]:
-    """Make the short run of ``jobs.check_job`` again; in words what is not as it was recorded."""
+    """Repeat the short run of ``jobs.check_job``; yields, in words, each difference from its record."""
     job = jobs.check_job(preset)
     kept = Archive.read(records).records.get(job)
     if kept is None:
@@ -166,6 +166,6 @@ def differing_run(preset: str, records: Path, options: RunOptions) -> Iterator[s
         return
     same = float(np.mean(again.predictions.both == kept.predictions.both))
     if same < SAME_ANSWERS:
-        yield f"the short run gives the recorded answer on {100 * same:.1f} % of the images only"
+        yield f"the short run gives the recorded answer on only {100 * same:.1f} % of the images"
     if abs(again.accuracy - kept.accuracy) > SAME_ACCURACY:
-        yield f"the short run gives {again.accuracy:.1f} %, recorded are {kept.accuracy:.1f} %"
+        yield f"the short run gives {again.accuracy:.1f} %, but {kept.accuracy:.1f} % was recorded"

@@ -1,5 +1,5 @@
-"""The paper's six figures for a preset, with their alt text and what they were drawn from, for ``gholm reproduce
---figure`` and chapter 06."""
+"""The paper's six figures for a preset, with alt text and their sources, for ``gholm reproduce --figure`` and
+chapter 06."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gholm_lib.training import require_own
 
 
 class Drawn(NamedTuple):
-    """A figure and what it says of itself; ``about`` goes into the files."""
+    """A figure with its alt text and its sources; ``about`` is saved in the files."""
 
     figure: Figure
     alt: str
@@ -45,7 +45,7 @@ def _about(seed: int, nets: Iterable[GHOLMNet] = (), images: Iterable[Sample] = 
 
 
 def _network(config: Config, options: RunOptions) -> GHOLMNet:
-    """The kept network where there is one, so that everybody draws the same; else trained, now if need be."""
+    """The kept network if there is one, so that the figure is the same everywhere; otherwise a trained one."""
     run = _finished_run(config, options)
     if kept_weights(config).exists() or run is None:
         return kept_network(config, options) or trained_network(config, options)[0]
@@ -54,12 +54,12 @@ def _network(config: Config, options: RunOptions) -> GHOLMNet:
 
 
 def _is_at_hand(config: Config, options: RunOptions) -> bool:
-    """Whether a trained network is there, kept or in the runs folder, so that none need be trained."""
+    """Whether a trained network is available, kept or in the runs folder, without training."""
     return kept_weights(config).exists() or _finished_run(config, options) is not None
 
 
 def _finished_run(config: Config, options: RunOptions) -> Path | None:
-    """The folder of a finished run of these settings, also of one from a file that stands for the hub's weights."""
+    """The folder of a finished run with these settings; a local copy of the hub's weights counts as the hub."""
     runs = Path(options.runs)
     if (runs / config.run_id / RECORD).exists():
         return runs / config.run_id
@@ -71,7 +71,7 @@ def _finished_run(config: Config, options: RunOptions) -> Path | None:
 
 
 def some_images(data: FineGrainedData, count: int, seed: int) -> list[Sample]:
-    """Test images of ``count`` different classes, drawn from the seed; nobody picks them."""
+    """Test images of ``count`` different classes, chosen at random from the seed, not by hand."""
     rng = np.random.default_rng(seed)
     classes = rng.choice(len(data.classes), count, replace=False)
     return [data.test[int(rng.choice([i for i, s in enumerate(data.test) if s.label == k]))] for k in classes]
@@ -84,7 +84,7 @@ def _first(preset: str, options: RunOptions) -> tuple[GHOLMNet, FineGrainedData]
 
 
 def figure_1(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
-    """Classes that look alike, and how much one class varies."""
+    """Classes that look alike, and the variation within a class."""
     data = load_dataset(jobs.DATASETS[preset]["cub"], options.data_root)
     shown = sorted(np.random.default_rng(seed).choice(len(data.classes), 5, replace=False).tolist())
     columns = start.variance_samples(data, shown, rows=3, seed=seed)
@@ -96,13 +96,13 @@ def figure_1(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
 
 
 def figure_2(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
-    """The whole network, with one image's own pictures."""
+    """The whole network, with the intermediate pictures of one image."""
     net, data = _first(preset, options)
     (sample,) = some_images(data, 1, seed)
     return Drawn(
         drawings.whole_network(drawings.follow(net, sample), net.config),
-        "Figure 2: an image goes through ConvNeXt to logits; their gradient gives a heatmap; from it come a crop "
-        "and an erased image, which go through the same ConvNeXt; each branch has a loss, eq. (11) ties two of them",
+        "Figure 2: an image goes through ConvNeXt to logits; their gradient gives a heatmap; this gives a crop and "
+        "an erased image, which go through the same ConvNeXt; each branch has a loss, eq. (11) links two of them",
         _about(seed, [net], [sample]),
     )
 
@@ -113,13 +113,13 @@ def figure_3(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     (sample,) = some_images(data, 1, seed)
     return Drawn(
         drawings.gradcam_flow(drawings.follow(net, sample), net.config),
-        "Figure 3: image, four feature maps with their weights, the weighted sum, what ReLU leaves, the heatmap",
+        "Figure 3: image, four feature maps with their weights, the weighted sum, the result of ReLU, the heatmap",
         _about(seed, [net], [sample]),
     )
 
 
 def figure_4(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
-    """The ConvNeXt block, of the paper's network and, beside it, of the mini backbone."""
+    """The ConvNeXt block of the paper's network and, for the preset mini, of the mini backbone beside it."""
     with torch.device("meta"):
         backbones = {"ConvNeXt-S": timm.create_model("convnext_small")}
         if preset == "mini":
@@ -127,7 +127,7 @@ def figure_4(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     return Drawn(
         drawings.convnext_block(backbones),
         "Figure 4: a ConvNeXt block from bottom to top: 7 by 7 depthwise convolution, layer norm, 1 by 1 up, GELU, "
-        "1 by 1 down, and the residual round them",
+        "1 by 1 down, and the residual connection round them",
         _about(seed),
     )
 
@@ -151,7 +151,7 @@ def figure_5(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
 
 
 def figure_6(preset: str, options: RunOptions, seed: int = 0, images: int = 2) -> Drawn:
-    """The branches on all four data sets; a set whose network is not at hand says "not run"."""
+    """The branches on all four data sets; a set without a trained network is marked "not run"."""
 
     def pick(net: GHOLMNet, data: FineGrainedData) -> Iterator[Column]:
         for sample in some_images(data, images, seed):
@@ -169,8 +169,8 @@ def figure_6(preset: str, options: RunOptions, seed: int = 0, images: int = 2) -
 
 
 def figure_6_failures(preset: str, options: RunOptions, seed: int = 0, images: int = 2) -> Drawn:
-    """The same for wrong answers: of each set the first that come up when its test images are gone through at
-    random."""
+    """Like ``figure_6``, but for wrong answers: the first ones of each set when its test images are visited in
+    random order."""
 
     def pick(net: GHOLMNet, data: FineGrainedData) -> Iterator[Column]:
         left = images
@@ -190,15 +190,15 @@ def figure_6_failures(preset: str, options: RunOptions, seed: int = 0, images: i
         seed,
         pick,
         "Figure 6 for wrong answers: columns are test images of the four sets that the network gets wrong, the "
-        "first in a random order; rows: image with what is said and what it is, heatmap, crop, erased image",
+        "first in a random order; rows: image with predicted and true class, heatmap, crop, erased image",
     )
 
 
-Column = tuple[Sample, str, drawings.Path]  # image, caption, its way through the network
+Column = tuple[Sample, str, drawings.Path]  # image, caption, its path through the network
 
 
 def _branch_sheet(preset: str, options: RunOptions, seed: int, pick, alt: str) -> Drawn:
-    """Four rows for the images that ``pick(net, data)`` gives of each set."""
+    """Four rows of pictures for the images of each set that ``pick(net, data)`` yields."""
     columns, nets, samples = [], [], []
     for dataset in jobs.DATASETS[preset]:
         config = jobs.config_for(preset, dataset)
@@ -214,7 +214,7 @@ def _branch_sheet(preset: str, options: RunOptions, seed: int, pick, alt: str) -
     return Drawn(drawings.branch_grid(columns, mu), alt, _about(seed, nets, samples))
 
 
-# What belongs to a figure's number: the ending of its file, and how it is drawn.
+# Figure number → {ending of the file name: function that draws it}.
 _FIGURES = {
     1: {"": figure_1},
     2: {"": figure_2},
@@ -234,9 +234,9 @@ def write_figure(number: int, preset: str, options: RunOptions, redraw: bool = F
 
 
 def save(drawn: Drawn, name: str, redraw: bool = False) -> Path:
-    """Into ``figures/``; the files say what the figure was drawn from.
+    """Save a figure in ``figures/``; the files note what it was drawn from.
 
-    redraw  also where the kept figure was drawn from the same settings, weights and images
+    redraw  save even if the kept figure was drawn from the same settings, weights and images
     """
     return style.save(drawn.figure, name, about=drawn.about, kept=not redraw)
 
@@ -246,9 +246,9 @@ def _name(number: int, ending: str, preset: str) -> str:
 
 
 def differing_figures(preset: str, options: RunOptions, numbers: Sequence[int] = jobs.FIGURES) -> list[Path]:
-    """The kept figures that were drawn from other settings, weights or images than a figure drawn now would be.
+    """The kept figures whose settings, weights or images differ from those of a figure drawn now.
 
-    Pixels are not compared: other fonts and another Matplotlib draw them otherwise.
+    Pixels are not compared, because they depend on fonts and on the version of Matplotlib.
     """
     folder, found = figures_folder(), []
     for number in numbers:

@@ -1,9 +1,9 @@
-"""Beyond the paper: does the crop keep, and the erasure take, what decides the class?
+"""Beyond the paper: does the crop keep, and does the erasure remove, the parts that decide the class?
 
-Only a drawn set knows. ``parts.npz``, beside a run's record, holds one number for each test image: shares of the
-deciding map (see ``deciding_parts``) in the crop's box and under the erased region. Two baselines: the same shape
-moved to a random place (chance), and the box moved to the centre of the image, where most objects are. Measurements
-made before the second baseline was added lack it.
+These parts are known only for drawn sets. ``parts.npz``, beside a run's record, contains one number per test image
+for each measure: the shares of the deciding map (see ``deciding_parts``) inside the crop's box and under the erased
+region. There are two baselines: the same shape moved to a random place (chance), and the box moved to the centre of
+the image, where most objects are. Older measurements do not have the second baseline.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ THETAS = (1.0, 1.5, 2.0)
 
 
 def part_shares(net: GHOLMNet, study: Study) -> dict[str, np.ndarray]:
-    """For N images, (N,) float16 each: at each mu of Table 4, area, kept, kept_moved and kept_centred of the box; at
-    some theta of eq. (6), erased (area), removed and removed_moved."""
+    """Measures of N images, each (N,) float16: for each mu of Table 4, area, kept, kept_moved and kept_centred of
+    the box; for each of ``THETAS`` in eq. (6), erased (the area), removed and removed_moved."""
     heat, size = heat_of(net, study.images), study.images.shape[-1]
     found = {}
     for mu in MUS:
@@ -46,11 +46,11 @@ def part_shares(net: GHOLMNet, study: Study) -> dict[str, np.ndarray]:
         found[f"erased_{theta:g}"] = mask.float().mean((1, 2))
         found[f"removed_{theta:g}"] = share(study.deciding, mask)
         found[f"removed_moved_{theta:g}"] = share(study.deciding, moved(mask))
-    return {k: v.numpy().astype(np.float16) for k, v in found.items()}  # three digits are enough
+    return {k: v.numpy().astype(np.float16) for k, v in found.items()}  # three digits are sufficient
 
 
 def centred(boxes: torch.Tensor, size: int) -> torch.Tensor:
-    """Boxes (B, 4) of the same sides in the middle of an image of ``size`` x ``size``, rounded down."""
+    """Boxes (B, 4) with the same sides, centred in an image of ``size`` x ``size`` pixels, rounded down."""
     sides = boxes[:, 2:] - boxes[:, :2]
     low = (size - sides) // 2
     return torch.cat([low, low + sides], 1)
@@ -58,9 +58,9 @@ def centred(boxes: torch.Tensor, size: int) -> torch.Tensor:
 
 @torch.no_grad()
 def measure_parts(jobs: Sequence[Job], records: Path, options: RunOptions) -> int:
-    """Write ``parts.npz`` for the recorded drawn runs that lack it and whose network is at hand; how many.
+    """Write ``parts.npz`` for recorded drawn runs without one whose network is available; return their number.
 
-    raises OtherOriginError for a network that was trained on other pictures than those at hand
+    raises OtherOriginError for a network that was trained on other images than the current ones
     """
     studies: dict[str, Study] = {}
     todo = [j for j in jobs if _lacks_parts(j, records, options)]

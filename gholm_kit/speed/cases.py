@@ -298,7 +298,7 @@ def bench(
 def chosen_device(name: str) -> str:
     """ "cpu" or "cuda"; "auto" takes a GPU when there is one."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError('device is "cuda", but PyTorch sees no GPU; `gholm doctor` tells more')
+        raise ValueError('device is "cuda", but PyTorch sees no GPU; `gholm doctor` shows what it finds')
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 

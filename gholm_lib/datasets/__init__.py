@@ -1,4 +1,4 @@
-"""The data: readers for four real sets and four drawn ones, their check and their download."""
+"""Data sets: readers for the four real sets and the four drawn ones, checks and downloads."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What opens images, when it is first used: listing data sets loads neither Pillow nor NumPy."""
+    """Import the image functions on first use, so that listing data sets loads neither Pillow nor NumPy."""
     if name in ("CorruptImageError", "ScaledImageWarning", "load_image", "read_image"):
         return getattr(import_module("gholm_lib.datasets.images"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

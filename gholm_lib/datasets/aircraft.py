@@ -6,9 +6,10 @@
                              images_variant_test.txt
                              images_box.txt                 1025794 xmin ymin xmax ymax   (optional)
 
-A variant may hold spaces and slashes (`F/A-18`, `DHC-8-100`, `Eurofighter Typhoon`). Boxes count
-from 1 and include their last pixel (the owner's README: the top-left pixel is (1,1)).
-The owner's photographs end in a banner of 20 pixels with the photographer's name; it is left as is.
+The name of a variant may contain spaces and slashes (`F/A-18`, `DHC-8-100`, `Eurofighter Typhoon`).
+Box coordinates start at 1 and include the last pixel (the owner's README: the top-left pixel is (1,1)).
+The owner's photographs have a banner of 20 pixels at the bottom with the photographer's name. The reader
+does not remove it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ OPTIONAL = ("data/images_box.txt",)
 
 
 def read_aircraft(folder: Path, name: str = "aircraft") -> FineGrainedData:
-    """Read the lists in `folder`/data; raises `DataError` where they or images are incomplete."""
+    """Read the lists in `folder`/data; raises `DataError` if the lists or the images are incomplete."""
     lists.require_files(folder, REQUIRED)
     classes = _read_variants(folder / "data/variants.txt")
     boxes = _read_boxes(folder / "data/images_box.txt")

@@ -6,7 +6,7 @@
                   devkit/cars_train_annos.mat            annotations: bbox_x1 ... class, fname
                   cars_test_annos_withlabels.mat         the same for the test images
 
-The boxes count from 1 and include their last pixel; classes count from 1.
+Box coordinates start at 1 and include the last pixel. Class numbers start at 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FIELDS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")
 
 
 def read_cars(folder: Path, name: str = "cars") -> FineGrainedData:
-    """Read the lists in `folder`; raises `DataError` where they or the images are incomplete."""
+    """Read the lists in `folder`; raises `DataError` if the lists or the images are incomplete."""
     lists.require_files(folder, REQUIRED)
     (names,) = lists.load_mat(folder / "devkit/cars_meta.mat", ["class_names"])
     classes = [str(class_name) for class_name in names]
@@ -57,8 +57,8 @@ def _require_fields(path: Path, fields: tuple[str, ...]) -> None:
     absent = [field for field in FIELDS if field not in fields]
     if absent == ["class"]:
         raise DataError(
-            f"{path}: its annotations carry no field 'class'. This is cars_test_annos.mat, the "
+            f"{path}: its annotations have no field 'class'. This is cars_test_annos.mat, the "
             "list without labels, under another name; the list with labels is needed."
         )
     if absent:
-        raise DataError(f"{path}: its annotations carry no field '{absent[0]}', found {fields}.")
+        raise DataError(f"{path}: its annotations have no field '{absent[0]}', found {fields}.")

@@ -1,4 +1,4 @@
-"""`gholm data check` and `gholm data list`: what is there, what lacks, do the counts agree."""
+"""`gholm data check` and `gholm data list`: what is present, what is missing, and whether the counts agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMNS = ("classes", "training images", "test images")
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The outcome of `check_dataset`; `print(report)` shows it, `report.ok` sums it up."""
+    """The result of `check_dataset`: `print(report)` shows it, and `report.ok` is true if nothing is wrong."""
 
     name: str
     folder: Path
@@ -45,17 +45,17 @@ class CheckReport:
 def check_dataset(
     name: str, root: str | Path | None = None, images: bool = False, progress: bool = True
 ) -> CheckReport:
-    """Hold a data set against its layout and, if it is the paper's, the counts of Table 1.
+    """Check a data set's layout and, for the paper's sets, its counts against Table 1.
 
-    `images=True` also opens every image and names those that are damaged. An unknown name raises
-    `DataError`; everything else that is wrong is a line of the report.
+    With `images=True`, every image is opened and damaged ones are named. An unknown name raises
+    `DataError`; every other problem becomes a line of the report.
     """
     info = dataset_info(name)
     folder = data_root(root) / info.folder
     found, notes, problems = _check_files(info, folder)
     data, reading_problem = try_read(info, folder)
     next_step = f"`{info.get_command}`"
-    if data is None:  # absent files have their own lines; the reader adds what lies there instead
+    if data is None:  # missing files have their own lines; the reader adds what it found instead
         problems.append(reading_problem)
     elif is_the_papers(info, data):
         agreeing, differing = compare_counts(info, data)
@@ -64,31 +64,31 @@ def check_dataset(
     else:
         found.append(_in_words(data.counts))
         table_1 = f": {_in_words(info.expected)}" if info.expected else ""
-        notes.append(f"not the paper's set, so its counts need not be Table 1's{table_1}")
+        notes.append(f"not the paper's set, so its counts may differ from Table 1{table_1}")
     if data is not None and images:
         opened, scaled, damaged = _check_images(data, progress)
         found += opened
         notes += scaled
         if damaged and not problems:
-            next_step = f"mend or replace these files, then `gholm data check {name} --images`"
+            next_step = f"repair or replace these files, then run `gholm data check {name} --images`"
         problems += damaged
     return CheckReport(name, folder, tuple(found), tuple(notes), tuple(problems), next_step)
 
 
 def is_the_papers(info: DatasetInfo, data: FineGrainedData) -> bool:
-    """Whether the set means to be the owner's, so that Table 1 holds for it, and is no set of one's own.
+    """Whether this is a copy of the owner's data set, to which Table 1 applies, and not a user's own set.
 
-    It does where its first and last class are the owner's, or its counts all come within a tenth of Table 1's.
+    It is if the first and last class are the owner's, or if all counts are within 10 % of Table 1.
     """
     if info.expected is None:
-        return True  # drawn: there is but one
+        return True  # drawn: there is only one version
     named = (data.classes[0], data.classes[-1]) == info.ends
     near = all(abs(n - wanted) <= wanted / 10 for n, wanted in zip(data.counts, info.expected, strict=True))
     return named or near
 
 
 def try_read(info: DatasetInfo, folder: Path) -> tuple[FineGrainedData | None, str]:
-    """The data set, or None and what is wrong with it."""
+    """The data set, or None and a description of the problem."""
     try:
         return info.reader(folder, info.name), ""
     except DataError as error:
@@ -96,7 +96,7 @@ def try_read(info: DatasetInfo, folder: Path) -> tuple[FineGrainedData | None, s
 
 
 def compare_counts(info: DatasetInfo, data: FineGrainedData) -> tuple[list[str], list[str]]:
-    """(what agrees, what differs) between the counts found and those of Table 1."""
+    """Compare the counts with Table 1: (lines about what agrees, lines about what differs)."""
     found = _in_words(data.counts)
     if info.expected is None:
         return [found], []
@@ -113,7 +113,7 @@ def _in_words(counts: tuple[int, int, int]) -> str:
 
 
 def _check_files(info: DatasetInfo, folder: Path) -> tuple[list[str], list[str], list[str]]:
-    """(what is there, optional files that lack, required files that lack), by exact path."""
+    """(files that exist, optional files that are missing, required files that are missing), by exact path."""
     needed = [folder / name for name in info.required]
     optional = [folder / name for name in info.optional]
     return (
@@ -124,7 +124,7 @@ def _check_files(info: DatasetInfo, folder: Path) -> tuple[list[str], list[str],
 
 
 def _check_images(data: FineGrainedData, progress: bool) -> tuple[list[str], list[str], list[str]]:
-    """(that all open, which were scaled by what is in them, which do not open)."""
+    """(a line if all images open, a note on images scaled by their own range, damaged images)."""
     from tqdm.auto import tqdm  # here: it loads ipywidgets, which listing data sets does not need
 
     paths = [sample.path for sample in (*data.train, *data.test)]
@@ -134,12 +134,15 @@ def _check_images(data: FineGrainedData, progress: bool) -> tuple[list[str], lis
         told = list(bar)
     scaled = [words for words, _ in told if words]
     damaged = [problem for _, problem in told if problem]
-    first = [f"{len(scaled)} images are no plain 8 or 16 bits, such as {words}" for words in scaled[:1]]
+    first = [
+        f"{len(scaled)} images have values that are not plain 8-bit or 16-bit, such as {words}"
+        for words in scaled[:1]
+    ]
     return ([] if damaged else [f"all {len(paths)} images open"]), first, damaged
 
 
 def _look_at_image(path: Path) -> tuple[str, str]:
-    """(how its values became 8 bits where that had to be found out, what is wrong); "" for nothing."""
+    """(how the values were scaled to 8 bits if that was inferred, what is wrong); "" if there is nothing to say."""
     from gholm_lib.datasets.images import read_image
 
     try:
@@ -153,7 +156,7 @@ def _look_at_image(path: Path) -> tuple[str, str]:
 
 
 def list_datasets(root: str | Path | None = None) -> str:
-    """A table of all data sets under `root`: title, state, what to do next."""
+    """A table of all data sets under `root`: name, title, state and what to do next."""
     folder = data_root(root)
     header = ("name", "title", "state", "what to do")
     rows = [header, *(_row(info, folder) for info in DATASETS.values())]
@@ -165,10 +168,10 @@ def list_datasets(root: str | Path | None = None) -> str:
 
 
 def _row(info: DatasetInfo, root: Path) -> tuple[str, ...]:
-    """A look at the files that the reader needs, not at their content: this has to be quick."""
+    """Check only that the required files exist, not what is in them: this has to be quick."""
     folder = root / info.folder
     if not folder.exists():
-        return info.name, info.title, "not there", f"{info.get_command} ({info.download})"
+        return info.name, info.title, "missing", f"{info.get_command} ({info.download})"
     whole = all((folder / name).exists() for name in info.required)
     state = f"found in {info.folder}/" if whole else "incomplete"
     return info.name, info.title, state, f"gholm data check {info.name}" + " --images" * whole

@@ -8,8 +8,8 @@
                  bounding_boxes.txt       1 60.0 27.0 325.0 304.0      (optional: x y width height)
                  parts/parts.txt, parts/part_locs.txt    (optional)
 
-Boxes count from 0 (the smallest x and y of the owner's list are 0.0): `x, y, w, h` is
-`x, y, x + w, y + h` half open.
+Box coordinates start at 0 (the smallest x and y in the owner's list are 0.0): `x, y, w, h` is
+the half-open box `x, y, x + w, y + h`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ OPTIONAL = ("bounding_boxes.txt", "parts/parts.txt", "parts/part_locs.txt")
 class PartPoints:
     """Part points of a data set in the CUB layout.
 
-    `points[image_id]` is a float array (number of parts, 3): x, y in pixels of the upright image, as
-    `load_image` gives it, and 1 where the part is visible, 0 where it is not (x and y are then
+    `points[image_id]` is a float array of shape (number of parts, 3): x and y in pixels of the upright
+    image that `load_image` returns, then 1 if the part is visible, else 0 (x and y are then
     meaningless).
     """
 
@@ -48,7 +48,7 @@ class PartPoints:
 
 
 def read_cub(folder: Path, name: str = "cub") -> FineGrainedData:
-    """Read the lists in `folder`; raises `DataError` where they or the images are incomplete."""
+    """Read the lists in `folder`; raises `DataError` if the lists or the images are incomplete."""
     lists.require_files(folder, REQUIRED)
     classes = _read_classes(folder / "classes.txt")
     images = _read_images(folder)
@@ -65,7 +65,7 @@ def read_cub(folder: Path, name: str = "cub") -> FineGrainedData:
 
 
 def cub_parts(root: str | Path) -> PartPoints:
-    """Part points of the data set in `root` (`FineGrainedData.root`); `DataError` without them."""
+    """Part points of the data set in `root` (`FineGrainedData.root`); raises `DataError` if there are none."""
     import numpy as np  # here: listing data sets does not need it
 
     folder = Path(root)
@@ -77,14 +77,14 @@ def cub_parts(root: str | Path) -> PartPoints:
     path = folder / "parts/part_locs.txt"
     for where, (key, part, *rest) in lists.read_rows(path, "image_id part_id x y visible"):
         if key not in images or part not in columns:
-            raise DataError(f"{where}: image '{key}' or part '{part}' is in no list.")
+            raise DataError(f"{where}: image '{key}' or part '{part}' is not in any list.")
         points[images[key]][columns[part]] = lists.parse_floats(where, rest, "'x y visible'")
     _turn_upright(folder, points)
     return PartPoints(tuple(rest[0] for _, rest in names.values()), points)
 
 
 def _turn_upright(folder: Path, points: dict[str, np.ndarray]) -> None:
-    """The owner's points count in the stored image; turn those of images that EXIF data turn, in place."""
+    """Convert points from stored to upright coordinates, in place, for images that their EXIF data rotate."""
     import numpy as np
 
     from gholm_lib.datasets import pictures
@@ -95,7 +95,7 @@ def _turn_upright(folder: Path, points: dict[str, np.ndarray]) -> None:
         turn, (width, height) = pictures.stored_frame(files.get(image_id, folder / image_id))
         rows = points[image_id]
         x, y, visible = rows.T.copy()
-        # A point is the middle of a pixel, so the last one of a row is width - 1.
+        # A point is the centre of a pixel, so the largest x is width - 1.
         x, y = pictures.upright_place(turn, x, y, width - 1, height - 1)
         rows[visible > 0] = np.stack([x, y, visible], 1)[visible > 0]
 

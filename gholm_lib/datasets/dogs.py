@@ -4,8 +4,8 @@
                   train_list.mat, test_list.mat               file_list, labels (from 1)
                   Annotation/n02085620-Chihuahua/n02085620_5927     (optional: XML, no extension)
 
-Boxes are ImageNet's: corners counted from 0, taken as half open. Where an image shows several
-dogs, the box covers all of them. A class is named after its folder.
+Boxes are ImageNet's: coordinates start at 0 and are treated as half-open. If an image shows several
+dogs, the box covers all of them. Each class is named after its folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_dogs(folder: Path, name: str = "dogs") -> FineGrainedData:
-    """Read the lists in `folder`; raises `DataError` where they or the images are incomplete."""
+    """Read the lists in `folder`; raises `DataError` if the lists or the images are incomplete."""
     lists.require_files(folder, REQUIRED)
     splits = [_read_list(folder / mat) for mat in ("train_list.mat", "test_list.mat")]
     breeds = _breeds([row for rows in splits for row in rows])
@@ -38,7 +38,7 @@ def _read_list(path: Path) -> list[tuple[str, str, int]]:
     rows = []
     for index, (file, label) in enumerate(zip(files.tolist(), labels.tolist(), strict=True), 1):
         where = f"{path}, entry {index}"
-        # MATLAB keeps numbers as doubles unless told otherwise: 1.0 is class 1.
+        # MATLAB stores numbers as doubles by default: 1.0 is class 1.
         label = int(label) if isinstance(label, float) and label.is_integer() else label
         rows.append((where, str(file), lists.parse_ints(where, [str(label)], "a class number")[0]))
     return rows
@@ -51,15 +51,15 @@ def _breeds(rows: list[tuple[str, str, int]]) -> list[str]:
         breed = PurePosixPath(file).parent.name
         if folders.setdefault(number, breed) != breed:
             raise DataError(
-                f"{where}: class {number} is folder '{folders[number]}' elsewhere, here '{breed}'."
+                f"{where}: class {number} is folder '{folders[number]}' elsewhere, but '{breed}' here."
             )
     numbers = sorted(folders)
     if numbers != list(range(1, len(numbers) + 1)):
         gap = next(i for i, number in enumerate(numbers, 1) if i != number)
         where = next(where for where, _, number in rows if number == numbers[gap - 1])
         raise DataError(
-            f"{where}: class {numbers[gap - 1]} is out of range: classes must count 1, 2, 3 ... "
-            f"without a gap, and no image has class {gap}."
+            f"{where}: class {numbers[gap - 1]} is out of range: classes must be numbered 1, 2, 3 ... "
+            f"without gaps, and no image has class {gap}."
         )
     return _without_repeats(rows[0][0], [folders[number] for number in numbers])
 
@@ -81,7 +81,7 @@ def _sample(folder: Path, where: str, file: str, number: int, classes: int) -> S
     label = lists.class_index(where, number, classes)
     annotation = str(PurePosixPath("Annotation", file).with_suffix(""))
     box = _read_box(folder / annotation)
-    if box is None and not annotation.isascii():  # accents may be written in another way on disk
+    if box is None and not annotation.isascii():  # accents may be encoded differently on disk
         files, _ = lists.find_images(folder, [annotation])
         box = _read_box(files.get(annotation, folder / annotation))
     return Sample(folder / image_id, label, image_id, box)

@@ -1,7 +1,7 @@
-"""`gholm data get`: download with resume and checksum, unpack safely, all or nothing.
+"""`gholm data get`: download with resume and checksum, then unpack safely, all or nothing.
 
-pooch keeps the file and checks its hash; `ResumingDownloader` is the part that pooch lacks: it
-keeps `<file>.part` over dropped lines and killed processes and asks the server for the rest.
+pooch stores the file and checks its hash, but it cannot resume. `ResumingDownloader` adds that: it
+keeps `<file>.part` when the connection drops or the process is killed, and requests only the rest.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gholm_lib.datasets.lists import DataError
 from gholm_lib.datasets.registry import ArchiveFile, DatasetInfo, dataset_info
 from gholm_lib.paths import data_root
 
-_CHUNK = 1 << 16  # a dropped line costs at most this many bytes
+_CHUNK = 1 << 16  # a dropped connection loses at most this many bytes
 _TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
 
 _CARS_BY_HAND = """\
@@ -40,8 +40,8 @@ People get it from Kaggle, as discussed in https://github.com/pytorch/vision/iss
   - https://www.kaggle.com/datasets/jessicali9530/stanford-cars-dataset    (photographs), with
     https://github.com/pytorch/vision/files/11644847/car_devkit.tgz        (devkit); the issue says
     where the test labels are.
-These are copies made by others: no checksum of the owner is known, and the owner's terms stay
-(non-commercial research). Place, file by file:
+These copies were made by others: the owner published no checksum, and the owner's terms still
+apply (non-commercial research). Put the files here:
   {folder}/cars_train/00001.jpg ... 08144.jpg
   {folder}/cars_test/00001.jpg ... 08041.jpg
   {folder}/devkit/cars_meta.mat
@@ -52,21 +52,21 @@ Next: `gholm data check cars`."""
 
 
 def get_dataset(name: str, root: str | Path | None = None, progress: bool = True) -> Path:
-    """Bring a data set under `root` (default: `data_root()`) and return its folder.
+    """Install a data set under `root` (default: `data_root()`) and return its folder.
 
-    It is downloaded, checked, unpacked and counted; a set that is complete is left alone. Raises
-    `DataError` when that is impossible and says what to do; a mini set is drawn, not downloaded.
+    The data set is downloaded, verified, unpacked and counted; a complete one is left as it is. Raises
+    `DataError`, which says what to do, if this is impossible or if the set is drawn (the mini sets).
     """
     info = dataset_info(name)
     return install(info, data_root(root), progress)
 
 
 def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
-    """`get_dataset` for a description that need not be registered."""
+    """Like `get_dataset`, for a data set that need not be registered."""
     folder = root / info.folder
     if info.is_mini:
         raise DataError(
-            f"{info.title} is not downloaded, it is drawn: `{info.get_command}` of gholm_kit does it."
+            f"{info.title} is not downloaded, it is drawn: `{info.get_command}` of gholm_kit draws it."
         )
     problems = _problems(info, folder)
     if not problems:
@@ -81,7 +81,7 @@ def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
 
 
 def _problems(info: DatasetInfo, folder: Path) -> list[str]:
-    """What separates the folder from a complete data set; empty when nothing does."""
+    """What is missing or wrong in the folder; empty if the data set is complete."""
     data, problem = try_read(info, folder)
     return [problem] if data is None else compare_counts(info, data)[1]
 
@@ -92,14 +92,14 @@ def _refuse_leftovers(info: DatasetInfo, folder: Path, problems: list[str]) -> N
     data, _ = try_read(info, folder)
     if data is not None and not is_the_papers(info, data):
         raise DataError(
-            f"{folder} holds a set of your own, and nothing of yours is overwritten: move the folder away, or name "
+            f"{folder} contains a data set of your own, which is not overwritten: move the folder away, or choose "
             f"another folder with --data-root, and run `{info.get_command}` again."
         )
     if folder.exists():
         raise DataError(
-            f"{folder} is there but not complete, and nothing of yours is overwritten:\n"
+            f"{folder} exists but is not complete, and your files are not overwritten:\n"
             f"  {problems[0]}\n"
-            f"  Put that right, or move the folder away and run `{info.get_command}` again."
+            f"  Correct this, or move the folder away and run `{info.get_command}` again."
         )
 
 
@@ -115,7 +115,7 @@ def _download_and_unpack(info: DatasetInfo, root: Path, progress: bool) -> None:
         fresh = staging / info.inner
         if problems := _problems(info, fresh):
             raise DataError(
-                f"The archives of {info.title} do not hold what Table 1 and the layout ask for:\n"
+                f"The archives of {info.title} do not contain what Table 1 and the layout require:\n"
                 + "\n".join(f"  {problem}" for problem in problems)
                 + f"\n  Nothing was installed. The archives are in {downloads}; "
                 f"delete them and run `{info.get_command}` again, or see {info.page}."
@@ -129,9 +129,9 @@ def _download_and_unpack(info: DatasetInfo, root: Path, progress: bool) -> None:
 
 @contextmanager
 def _staging(root: Path, folder: str) -> Iterator[Path]:
-    """A folder beside the final one, on the same disk; gone afterwards, whatever happened.
+    """A temporary folder beside the final one, on the same disk; always removed afterwards.
 
-    A half-unpacked archive therefore never carries the name of a whole data set.
+    A partly unpacked archive therefore never has the name of a complete data set.
     """
     staging = root / f".{folder}.unpacking"
     shutil.rmtree(staging, ignore_errors=True)  # left behind by a killed process
@@ -151,7 +151,7 @@ def _require_tar_filter() -> None:
 
 
 def _require_space(info: DatasetInfo, root: Path, downloads: Path) -> None:
-    """JPEG does not shrink in an archive: unpacked takes about as much again, plus 10 %."""
+    """JPEG files do not compress further: the unpacked images need about the size of the archive, plus 10 %."""
     here = sum(_size(downloads / a.filename) for a in info.archives)
     here += sum(_size(part_path(downloads, a)) for a in info.archives)
     total = sum(archive.size for archive in info.archives)
@@ -173,17 +173,17 @@ def _size(path: Path) -> int:
 
 
 def part_path(folder: Path, archive: ArchiveFile) -> Path:
-    """Where the unfinished download is kept."""
+    """The file of an unfinished download."""
     return folder / f"{archive.filename}.part"
 
 
 def download(
     archive: ArchiveFile, folder: Path, page: str, progress: bool = True, pause: float = 1.0
 ) -> Path:
-    """Fetch one archive into `folder` with resume, retries and checksum; return its path.
+    """Download one archive into `folder` with resume, retries and checksum; return its path.
 
-    `page` is where a message sends the reader when the server refuses; `pause` is the wait in
-    seconds before the second try, doubled for each further one.
+    `page` is the address that error messages refer to if the server refuses. `pause` is the wait in
+    seconds before the second attempt; it doubles for each further attempt.
     """
     path = pooch.retrieve(
         archive.url,
@@ -196,16 +196,16 @@ def download(
 
 
 class _Retry(Exception):
-    """This attempt failed in a way that the next one may not."""
+    """This attempt failed, but another attempt may succeed."""
 
 
 class ResumingDownloader:
     """A downloader for pooch over HTTP(S) that continues where an earlier attempt stopped.
 
-    The bytes so far are in `<file>.part`, and `<file>.part.json` tells which version of the file
-    they belong to (ETag or date, and length). The rest is asked for with Range and If-Range; where
-    the server ignores Range, or has another version by now, the download starts over. After
-    `tries` attempts in a row without a new byte it gives up and keeps the part.
+    `<file>.part` contains the bytes received so far, and `<file>.part.json` the version of the file
+    that they belong to (ETag or date, and length). The rest is requested with Range and If-Range. If
+    the server ignores Range, or now has another version, the download starts again. After `tries`
+    attempts in a row without a new byte, the downloader gives up and keeps the part.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class ResumingDownloader:
         self.meta = self.part.with_name(self.part.name + ".json")
 
     def __call__(self, url: str, output_file: str | Path, pooch: object) -> None:
-        """pooch's protocol: leave the content of `url` in `output_file`."""
+        """Called by pooch: write the content of `url` to `output_file`."""
         furthest, failures = _size(self.part), 0
         while True:
             try:
@@ -246,7 +246,7 @@ class ResumingDownloader:
     def _attempt(self, url: str) -> None:
         start, version = self._resume_point()
         if start and start == version["total"]:
-            return  # killed between the last byte and the rename
+            return  # the process was killed between the last byte and the rename
         try:
             request = requests.get(url, headers=_headers(start, version), stream=True, timeout=_TIMEOUT)
             with request as response:
@@ -257,7 +257,7 @@ class ResumingDownloader:
             raise _Retry(str(error)) from error
 
     def _resume_point(self) -> tuple[int, dict]:
-        """(bytes kept, the version they belong to); a part of unknown version is dropped."""
+        """(bytes kept, the version they belong to); a part of unknown version is deleted."""
         try:
             version = json.loads(self.meta.read_text(encoding="utf-8"))
             return _size(self.part), {"tag": version["tag"], "total": version["total"]}
@@ -273,7 +273,7 @@ class ResumingDownloader:
         code = response.status_code
         if code in (200, 206):
             return
-        if code == 416:  # the server's file is no longer than our part: another version
+        if code == 416:  # the server's file is not longer than our part: another version
             self._drop_part()
         if code in (408, 416, 429) or code >= 500:
             raise _Retry(f"the server answered {code} {response.reason}")
@@ -282,14 +282,14 @@ class ResumingDownloader:
         )
 
     def _agreed_start(self, response: requests.Response, start: int, version: dict) -> int:
-        """Where the bytes of this response go: `start` when the server resumes, else 0."""
+        """The offset at which this response is written: `start` if the server resumes, else 0."""
         if response.status_code == 200:
             return 0
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         total = match and (None if match[2] == "*" else int(match[2]))
         if not match or int(match[1]) != start or (version["total"] or total) != total:
             self._drop_part()
-            raise _Retry("the server sent another part of the file than was asked for")
+            raise _Retry("the server sent a different part of the file from the one requested")
         return start
 
     def _receive(self, response: requests.Response, start: int) -> None:
@@ -312,15 +312,15 @@ class ResumingDownloader:
             unit_scale=True,
             disable=not self.progress,
         )
-        # The raw stream: some servers label a .tar.gz as gzip-encoded, and requests would then
-        # unpack it on the fly, so that neither length nor checksum fit.
+        # Read the raw stream: some servers label a .tar.gz as gzip-encoded, and requests would then
+        # decompress it, so that neither length nor checksum would match.
         with bar, open(self.part, "ab") as file:
             for chunk in response.raw.stream(_CHUNK, decode_content=False):
                 file.write(chunk)
                 bar.update(len(chunk))
 
     def _verify(self, url: str) -> None:
-        """pooch checks the hash as well, but would not say which one it got."""
+        """pooch also checks the hash, but its message would not show the hash that it got."""
         if self.archive.checksum is None:
             return
         algorithm, _, expected = self.archive.checksum.partition(":")
@@ -332,7 +332,7 @@ class ResumingDownloader:
             f"{url} has the wrong checksum, and the download was deleted.\n"
             f"  expected: {algorithm}:{expected} (from {self.archive.source})\n"
             f"  got:      {algorithm}:{got}\n"
-            "  Either the download was damaged on its way (run the command again), or the owner "
+            "  Either the download was damaged in transit (run the command again), or the owner "
             f"has published another version (see {self.page})."
         )
 
@@ -355,7 +355,7 @@ def _headers(start: int, version: dict) -> dict[str, str]:
 
 
 def _version_tag(response: requests.Response) -> str | None:
-    """What If-Range may carry: a strong ETag, else the date of last change."""
+    """A value for If-Range: a strong ETag, else the date of the last change."""
     etag = response.headers.get("ETag")
     if etag and not etag.startswith("W/"):
         return etag
@@ -366,10 +366,10 @@ def _version_tag(response: requests.Response) -> str | None:
 
 
 def unpack(file: Path, folder: Path, progress: bool = True) -> None:
-    """Unpack a (compressed) .tar into `folder`; tarfile's filter "data" lets no member leave it.
+    """Unpack a .tar file, compressed or not, into `folder`; tarfile's filter "data" keeps every member inside it.
 
-    A member that tries to (`..`, a link that points out) raises a `DataError`, and so do a device, a pipe
-    and a damaged archive. What was unpacked before that stays: use a scratch folder.
+    A member that would leave the folder (`..`, a link that points outside), a device, a pipe or a damaged
+    archive raises a `DataError`. Files unpacked before that are kept, so use a temporary folder.
     """
     try:
         with tarfile.open(file) as tar:
@@ -377,10 +377,10 @@ def unpack(file: Path, folder: Path, progress: bool = True) -> None:
                 tar.extract(member, folder, filter="data")
     except tarfile.FilterError as error:
         raise DataError(
-            f"{file} was not unpacked: {error}. This is not the archive that its owner publishes; delete it."
+            f"{file} was not unpacked: {error}. This is not the archive that the owner publishes; delete it."
         ) from error
     except (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise DataError(
-            f"{file} cannot be unpacked: {error}. It is damaged or not what its name says: "
+            f"{file} cannot be unpacked: {error}. It is damaged or not a tar archive: "
             "delete it and run the command again."
         ) from error

@@ -1,4 +1,4 @@
-"""The images of a data set: opened whole, upright and RGB, or an error that names the file."""
+"""Load the images of a data set: complete, upright and RGB. Errors name the file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from gholm_lib.datasets.pictures import Picture, PictureError
 
 
 class CorruptImageError(DataError):
-    """An image file is empty, cut short, too large or no image. The message names the file."""
+    """An image file is empty, truncated, too large or not an image. The message names the file."""
 
 
 class ScaledImageWarning(UserWarning):
-    """An image's values were no plain 8 or 16 bits; the message says what was taken for black and white."""
+    """An image's values are not plain 8-bit or 16-bit; the message says which values became black and white."""
 
 
 def load_image(path: str | Path) -> Image.Image:
-    """Open an image file whole, turned upright (EXIF), as RGB.
+    """Load a complete image file, rotated upright (EXIF), as RGB.
 
-    Grey, 16-bit, CMYK and palette images are converted; transparent pixels become white. Where an
-    image's values are no plain 8 or 16 bits, they are scaled by what is in them, and a
+    Grey, 16-bit, CMYK and palette images are converted; transparent pixels become white. If an
+    image's values are not plain 8-bit or 16-bit, they are scaled by their own range, and a
     `ScaledImageWarning` says how.
-    Raises `CorruptImageError` naming the file when it is empty, cut short, too large or no image, and
-    `DataError` when there is no such file or it may not be read.
+    Raises `CorruptImageError`, which names the file, if the file is empty, truncated, too large or not
+    an image, and `DataError` if the file does not exist or cannot be read.
     """
     picture = read_image(path)
     if picture.scaled:
@@ -36,7 +36,7 @@ def load_image(path: str | Path) -> Image.Image:
 
 
 def read_image(path: str | Path) -> Picture:
-    """`load_image` with what was done to the image in `Picture.notes`, and without its warning."""
+    """Like `load_image`, but returns what was done to the image in `Picture.notes` and does not warn."""
     path = Path(path)
     try:
         with pictures.open_file(path) as file:

@@ -1,8 +1,8 @@
-"""What every reader shares: a data set and its samples, list reading, and errors that say what to do.
+"""Shared by all readers: data sets and samples, list reading, and errors that say what to do.
 
-Boxes are `(x0, y0, x1, y1)`, half open, in pixels: column `x` lies inside when `x0 <= x < x1`. Each
-reader says in its own module how its owner writes them. The owners count in the picture as it is
-stored; where its EXIF data turn it upright, boxes and points are turned with it.
+Boxes are `(x0, y0, x1, y1)`, half-open, in pixels: column `x` is inside if `x0 <= x < x1`. The module
+of each reader describes how the owner writes boxes. The owners' coordinates refer to the image as it
+is stored. If its EXIF data rotate the image, boxes and points are rotated with it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class DataError(ValueError):
 class Sample:
     """One labelled image.
 
-    `path` is absolute; `label` counts from 0; `image_id` is the path relative to the data set's
-    folder in posix form, as its lists spell it: `data.root / sample.image_id == sample.path`, unless
-    the name on disk is spelled otherwise (`find_images`). `stored_box` is half open pixels
-    `x0, y0, x1, y1` of the file before its EXIF data turn it, or None when the owner's boxes are not
-    there.
+    `path` is absolute. `label` starts at 0. `image_id` is the path relative to the data set's folder,
+    in POSIX form, as the lists spell it: `data.root / sample.image_id == sample.path`, unless the
+    name on disk is spelled differently (`find_images`). `stored_box` is the half-open box
+    `x0, y0, x1, y1` in pixels of the stored image, before any EXIF rotation, or None if the owner's
+    boxes are missing.
     """
 
     path: Path
@@ -45,16 +45,16 @@ class Sample:
 
     @cached_property
     def box(self) -> Box | None:
-        """Half open pixels `x0, y0, x1, y1` of the upright image, as `load_image` gives it, or None."""
-        # Only when asked for: the headers of a whole set take seconds, on a network's disk minutes.
-        from gholm_lib.datasets.pictures import stored_frame  # here: listing data sets opens no image
+        """The half-open box `x0, y0, x1, y1` in pixels of the upright image from `load_image`, or None."""
+        # Computed on demand: reading every image header takes seconds, or minutes on a network disk.
+        from gholm_lib.datasets.pictures import stored_frame  # here: listing sets opens no image
 
         return self.stored_box and upright_box(self.stored_box, *stored_frame(self.path))
 
 
 @dataclass(frozen=True)
 class FineGrainedData:
-    """A data set as its lists describe it; `root` is the folder that holds the lists."""
+    """A data set as described by its lists; `root` is the folder that contains the lists."""
 
     name: str
     root: Path
@@ -64,12 +64,12 @@ class FineGrainedData:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """(classes, training images, test images), the columns of the paper's Table 1."""
+        """(classes, training images, test images): the columns of the paper's Table 1."""
         return len(self.classes), len(self.train), len(self.test)
 
 
 def upright_box(box: Box, turn: int, size: tuple[int, int]) -> Box:
-    """A box of the stored image → of the upright one; `turn` 1 to 8 (EXIF), `size` as stored."""
+    """Convert a box from the stored to the upright image; `turn` is 1 to 8 (EXIF), `size` as stored."""
     from gholm_lib.datasets.pictures import upright_place
 
     (x0, y0), (x1, y1) = (upright_place(turn, x, y, *size) for x, y in (box[:2], box[2:]))
@@ -80,23 +80,23 @@ def upright_box(box: Box, turn: int, size: tuple[int, int]) -> Box:
 
 
 def require_files(folder: Path, relative: Iterable[str]) -> None:
-    """Raise a `DataError` for the first of `relative` that is not a file or folder in `folder`."""
+    """Raise a `DataError` for the first path in `relative` that does not exist in `folder`."""
     for name in relative:
         if not (folder / name).exists():
             raise DataError(missing_message(folder, name))
 
 
 def missing_message(folder: Path, relative: str) -> str:
-    """Say which path was expected, what was found instead, and what to move when that helps."""
+    """A message: the path that was expected, what was found instead, and what to move if that helps."""
     expected = folder / relative
-    parts = [f"Expected {expected}, which is not there.", _what_is_there(folder, expected)]
+    parts = [f"Expected {expected}, which does not exist.", _what_is_there(folder, expected)]
     if advice := _misplaced(folder, relative):
         parts.append(advice)
     return "\n  ".join(parts)
 
 
 def _what_is_there(folder: Path, expected: Path) -> str:
-    """Describe the nearest folder above `expected` that exists, up to the one above `folder`."""
+    """Describe the nearest existing parent of `expected`, at most one level above `folder`."""
     nearest, absent = expected.parent, ""
     while not nearest.is_dir():
         if nearest == folder.parent:
@@ -104,11 +104,11 @@ def _what_is_there(folder: Path, expected: Path) -> str:
         absent, nearest = f"{nearest} does not exist; ", nearest.parent
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in os.scandir(nearest))
     shown = ", ".join(names[:8]) + (f", ... ({len(names)} entries)" if len(names) > 8 else "")
-    return f"Found: {absent}{nearest} holds {shown or 'nothing'}."
+    return f"Found: {absent}{nearest} contains {shown or 'nothing'}."
 
 
 def _misplaced(folder: Path, relative: str) -> str | None:
-    """Look one level too high and up to two levels too deep for the file; advise what to move."""
+    """Look for the file one level too high and up to two levels too deep; say what to move."""
     tail = PurePosixPath(relative)
     for base in _likely_bases(folder):
         if (base / tail).exists():
@@ -117,7 +117,7 @@ def _misplaced(folder: Path, relative: str) -> str | None:
         if (base / tail.name).exists() and base / tail.name != folder / tail:
             wanted = (folder / tail).parent
             return (
-                f"{base / tail.name} is in the wrong folder: move it, and what belongs beside it, "
+                f"{base / tail.name} is in the wrong folder: move it and the files that belong to it "
                 f"into {wanted}."
             )
     return None
@@ -139,12 +139,12 @@ def _subfolders(folder: Path) -> list[Path]:
 def _move_advice(base: Path, folder: Path, found: Path) -> str:
     if base == folder.parent:
         also = f", or use {base.parent} as the data root" if base.name == folder.name else ""
-        return f"{found} lies one level too high: move what belongs to it into {folder}{also}."
-    return f"{found} lies too deep: move the contents of {base} into {folder}."
+        return f"{found} is one level too high: move it and the files that belong to it into {folder}{also}."
+    return f"{found} is too deep: move the contents of {base} into {folder}."
 
 
 def missing_images(folder: Path, image_ids: Iterable[str]) -> list[Path]:
-    """The listed images that are not on disk. Each folder is listed once: quicker than a stat."""
+    """The listed images that are not on disk. Reading each folder once is faster than a stat per image."""
     listings: dict[Path, set[str]] = {}
     missing = []
     for image_id in image_ids:
@@ -157,11 +157,11 @@ def missing_images(folder: Path, image_ids: Iterable[str]) -> list[Path]:
 
 
 def find_images(folder: Path, image_ids: Sequence[str]) -> tuple[dict[str, Path], list[Path]]:
-    """(Listed images whose files are spelled otherwise: id → file, listed images that are not there.)
+    """(Listed images whose files are spelled differently, as id → file; listed images that are missing.)
 
-    A name fits also where list and disk write its accents in two ways (Unicode's NFC and NFD, as on
-    Linux and on a Mac) or its suffix in other letters (`.jpg`, `.JPG`). A file that is listed by its
-    exact name is left to that.
+    A file also matches if list and disk differ only in how accents are encoded (Unicode NFC or NFD, as
+    on Linux or a Mac) or in the case of the suffix (`.jpg`, `.JPG`). A file that is itself listed by
+    its exact name is never used for another entry.
     """
     missing = missing_images(folder, image_ids)
     listed = {folder / image_id: image_id for image_id in image_ids} if missing else {}
@@ -177,7 +177,7 @@ def find_images(folder: Path, image_ids: Sequence[str]) -> tuple[dict[str, Path]
 
 
 def _other_spelling(folder: Path, path: Path, listings: dict[Path, dict[str, list[str]]]) -> Path | None:
-    """The one file that `path`, below `folder`, means when it is spelled as on disk; None: none, or several."""
+    """The only file below `folder` whose name is `path` in another spelling; None if there is none, or several."""
     place = folder
     for part in path.relative_to(folder).parts:
         if not (place / part).exists():
@@ -190,7 +190,7 @@ def _other_spelling(folder: Path, path: Path, listings: dict[Path, dict[str, lis
 
 
 def _spelled_alike(folder: Path, name: str, listings: dict[Path, dict[str, list[str]]]) -> list[str]:
-    """The names in `folder` that are `name` in another spelling. Each folder is listed once."""
+    """The names in `folder` that are other spellings of `name`. Each folder is read once."""
     if folder not in listings:
         listings[folder] = {}
         for found in sorted(_names_in(folder)):
@@ -199,7 +199,7 @@ def _spelled_alike(folder: Path, name: str, listings: dict[Path, dict[str, list[
 
 
 def _spelling(name: str) -> str:
-    """What all spellings of a name have in common."""
+    """A normal form that all spellings of a name share."""
     path = PurePosixPath(unicodedata.normalize("NFC", name))
     return path.stem + path.suffix.lower()
 
@@ -209,22 +209,22 @@ def _names_in(folder: Path) -> set[str]:
 
 
 def _absent_message(folder: Path, absent: Sequence[Path], listed: int) -> str:
-    """Count and first paths of listed images that are not there, and what lies there instead."""
+    """The number of missing images, the first paths, and what was found instead."""
     first = "".join(f"\n    {path}" for path in absent[:5])
     more = "\n    ..." if len(absent) > 5 else ""
     return (
-        f"{len(absent)} of {listed} listed images are not there. Expected:{first}{more}\n"
+        f"{len(absent)} of {listed} listed images are missing. Expected:{first}{more}\n"
         f"  {_what_is_there(folder, absent[0])}{_nested_images(absent[0])}"
     )
 
 
 def _nested_images(expected: Path) -> str:
-    """`cars_train/cars_train/00001.jpg`: mirrors and unpackers like to repeat a folder's name."""
+    """Advice if a folder is nested in itself, as mirrors and unpackers do: `cars_train/cars_train/00001.jpg`."""
     for parent in expected.parents:
         nested = parent / parent.name / expected.relative_to(parent)
         if nested.exists():
             inner = parent / parent.name
-            return f"\n  {nested} lies too deep: move the contents of {inner} into {parent}."
+            return f"\n  {nested} is too deep: move the contents of {inner} into {parent}."
     return ""
 
 
@@ -232,10 +232,10 @@ def _nested_images(expected: Path) -> str:
 
 
 def read_rows(path: Path, columns: str) -> list[tuple[str, list[str]]]:
-    """Rows of a text list as (`"file, line 7"`, fields); the last field keeps its spaces.
+    """Rows of a text list as (`"file, line 7"`, fields); the last field may contain spaces.
 
-    `columns` names the fields, such as `"id path"`. Blank lines are skipped; a file without
-    rows, a line with too few fields or bytes that are not UTF-8 raise a `DataError`.
+    `columns` names the fields, such as `"id path"`. Blank lines are skipped. A file without rows, a
+    line with too few fields or bytes that are not UTF-8 raise a `DataError`.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -257,7 +257,7 @@ def read_rows(path: Path, columns: str) -> list[tuple[str, list[str]]]:
 
 
 def read_table(path: Path, columns: str) -> dict[str, tuple[str, list[str]]]:
-    """Rows of a text list keyed by their first field: id -> (`"file, line 7"`, other fields)."""
+    """Rows of a text list by their first field: id -> (`"file, line 7"`, other fields)."""
     table: dict[str, tuple[str, list[str]]] = {}
     for where, (key, *rest) in read_rows(path, columns):
         if key in table:
@@ -267,7 +267,7 @@ def read_table(path: Path, columns: str) -> dict[str, tuple[str, list[str]]]:
 
 
 def require_same_ids(first: Path, ids: Iterable[str], second: Path, others: Iterable[str]) -> None:
-    """Raise a `DataError` unless both lists speak of the same ids."""
+    """Raise a `DataError` unless both lists contain the same ids."""
     for have, a, lack, b in ((first, ids, second, others), (second, others, first, ids)):
         extra = [key for key in a if key not in b]
         if extra:
@@ -279,7 +279,7 @@ def require_same_ids(first: Path, ids: Iterable[str], second: Path, others: Iter
 
 
 def parse_ints(where: str, values: Sequence, what: str) -> list[int]:
-    """Whole numbers, or a `DataError` that says where they were expected."""
+    """Parse whole numbers; raises a `DataError` that says where they were expected."""
     try:
         return [int(value) for value in values]
     except (ValueError, TypeError):
@@ -288,7 +288,7 @@ def parse_ints(where: str, values: Sequence, what: str) -> list[int]:
 
 
 def parse_floats(where: str, texts: Sequence[str], what: str) -> list[float]:
-    """Finite numbers, or a `DataError` that says where they were expected."""
+    """Parse finite numbers; raises a `DataError` that says where they were expected."""
     try:
         numbers = [float(text) for text in texts]
     except ValueError:
@@ -299,24 +299,24 @@ def parse_floats(where: str, texts: Sequence[str], what: str) -> list[float]:
 
 
 def class_index(where: str, number: int, classes: int) -> int:
-    """The owners count classes from 1; ours count from 0."""
+    """The label, from 0, of the owner's class number, from 1; raises a `DataError` if it is out of range."""
     if not 1 <= number <= classes:
         raise DataError(f"{where}: class {number} is out of range, expected 1 to {classes}.")
     return number - 1
 
 
 def checked_box(where: str, x0: float, y0: float, x1: float, y1: float) -> Box:
-    """A half-open box in whole pixels that covers the given corners; it may not be empty."""
+    """The smallest half-open box in whole pixels that covers the corners; raises a `DataError` if it is empty."""
     if not (x0 < x1 and y0 < y1):
         raise DataError(f"{where}: the box x {x0}..{x1}, y {y0}..{y1} is empty.")
     return math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
 
 
 def safe_id(where: str, prefix: str, relative: str) -> str:
-    """Join a listed image name to its folder, refusing names that lead out of it."""
+    """Join a listed image name to its folder; raises a `DataError` if the name leaves the folder."""
     name = PurePosixPath(relative)
     if name.is_absolute() or ".." in name.parts or "\\" in relative:
-        raise DataError(f"{where}: the image name '{relative}' leads out of its folder.")
+        raise DataError(f"{where}: the image name '{relative}' is outside its folder.")
     return f"{prefix}/{name}"
 
 
@@ -327,13 +327,13 @@ def load_mat(path: Path, variables: Sequence[str]) -> list[np.ndarray]:
 
     try:
         content = scipy.io.loadmat(path, squeeze_me=True)
-    # A damaged file makes scipy raise almost anything.
+    # For a damaged file, scipy raises almost any exception.
     except Exception as error:
         raise DataError(f"{path} cannot be read as a MATLAB file: {error}.") from error
     absent = [name for name in variables if name not in content]
     if absent:
         held = ", ".join(name for name in content if not name.startswith("__"))
-        raise DataError(f"{path} has no variable '{absent[0]}'; it holds: {held or 'nothing'}.")
+        raise DataError(f"{path} has no variable '{absent[0]}'; it contains: {held or 'nothing'}.")
     return [np.atleast_1d(content[name]) for name in variables]
 
 
@@ -344,7 +344,7 @@ def finish(
     train: Sequence[Sample],
     test: Sequence[Sample],
 ) -> FineGrainedData:
-    """What all readers share: checks for empty splits, duplicates, overlap and missing images; files as spelled."""
+    """The last step of every reader: find the files; refuse empty splits, repeats, overlap and missing images."""
     for split, samples in (("training", train), ("test", test)):
         if not samples:
             raise DataError(f"{folder}: the lists name no {split} images.")
@@ -352,7 +352,7 @@ def finish(
     both = sorted({s.image_id for s in train} & {s.image_id for s in test})
     if both:
         raise DataError(
-            f"{folder}: {len(both)} images are listed for training and for test, "
+            f"{folder}: {len(both)} images are listed for both training and test, "
             f"such as {', '.join(both[:5])}."
         )
     respelled, absent = find_images(folder, [sample.image_id for sample in (*train, *test)])
@@ -370,7 +370,7 @@ def _refuse_one_file_for_two(files: dict[str, Path]) -> None:
     names: dict[Path, str] = {}
     for image_id, path in files.items():
         if path in names:
-            raise DataError(f"{path}: two spellings of its name are listed, {names[path]} and {image_id}.")
+            raise DataError(f"{path}: its name is listed in two spellings, {names[path]} and {image_id}.")
         names[path] = image_id
 
 

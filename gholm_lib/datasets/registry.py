@@ -1,4 +1,4 @@
-"""The eight data sets by name: where each lies, who reads it, what Table 1 expects of it."""
+"""The eight data sets by name: folder, reader, download and the counts of Table 1."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gholm_lib.paths import data_root
 class ArchiveFile:
     """One file to download.
 
-    `checksum` is `"md5:..."` or `"sha256:..."`, or None where nobody publishes one; `source` says
-    who published it. `size` (bytes of the download, approximate) serves the disk-space check.
+    `checksum` is `"md5:..."` or `"sha256:..."`, or None if nobody has published one; `source` says
+    who published it. `size` (bytes of the download, approximate) is used to check the free disk space.
     """
 
     base_url: str
@@ -32,11 +32,11 @@ class ArchiveFile:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What the kit knows of a data set before it is there.
+    """What is known about a data set before it is downloaded or drawn.
 
-    `expected` holds (classes, training images, test images) of the paper's Table 1 and `ends` the
-    owner's first and last class, both None for the drawn sets. `inner` is the folder inside the
-    archives that becomes `folder`, "" for all of it.
+    `expected` is (classes, training images, test images) from the paper's Table 1. `ends` is the
+    owner's first and last class. Both are None for the drawn sets. `inner` is the folder inside the
+    archives that becomes `folder`; "" means the whole archive.
     """
 
     name: str
@@ -64,14 +64,14 @@ class DatasetInfo:
     @property
     def next_step(self) -> str:
         if self.is_mini:
-            return f"`{self.get_command}` draws it; `gholm data check {self.name}` lists what lacks"
+            return f"`{self.get_command}` draws it; `gholm data check {self.name}` lists what is missing"
         return (
             f"`{self.get_command}` fetches it or says where to get it; "
-            f"`gholm data check {self.name}` lists what lacks"
+            f"`gholm data check {self.name}` lists what is missing"
         )
 
 
-# TensorFlow Datasets keeps size and SHA-256 of the owner's three archives in its registry
+# The registry of TensorFlow Datasets has the size and SHA-256 of the owner's three archives
 # (tensorflow_datasets/url_checksums/stanford_dogs.txt); the owner publishes none.
 _DOGS_URL = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 _TFDS = "the checksum registry of TensorFlow Datasets"
@@ -132,7 +132,7 @@ _REAL = (
         optional=cars.OPTIONAL,
         page="https://ai.stanford.edu/~jkrause/cars/car_dataset.html (gone since 2023)",
         terms="Non-commercial research; the photographs belong to their authors.",
-        download="by hand: the owner's link is dead; the command says what to place where",
+        download="by hand: the owner's link is dead; the command says which files to put where",
         expected=(196, 8144, 8041),
         ends=("AM General Hummer SUV 2000", "smart fortwo Convertible 2012"),
     ),
@@ -145,7 +145,7 @@ _REAL = (
         optional=dogs.OPTIONAL,
         page="http://vision.stanford.edu/aditya86/ImageNetDogs/",
         terms="ImageNet's terms: non-commercial research and education.",
-        download="0.8 GB from Stanford in three archives, SHA-256 kept by TensorFlow Datasets",
+        download="0.8 GB from Stanford in three archives, SHA-256 from TensorFlow Datasets",
         expected=(120, 12000, 8580),
         ends=("Chihuahua", "African hunting dog"),
         archives=(
@@ -176,7 +176,7 @@ _REAL = (
 
 
 def _mini(real: DatasetInfo, family: str) -> DatasetInfo:
-    """A drawn family in the layout of the real set it stands for."""
+    """A drawn family, in the layout of the real set that it replaces."""
     name = f"mini_{family}"
     return DatasetInfo(
         name=name,
@@ -197,17 +197,17 @@ DATASETS: dict[str, DatasetInfo] = {info.name: info for info in (*_REAL, *map(_m
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """The registered data set of that name; `DataError` with the known names otherwise."""
+    """The data set with this name; raises `DataError`, with the known names, if there is none."""
     if name not in DATASETS:
         raise DataError(f"Unknown data set '{name}'. Known: {', '.join(DATASETS)}.")
     return DATASETS[name]
 
 
 def load_dataset(name: str, root: str | Path | None = None) -> FineGrainedData:
-    """Read the lists of a data set and hold them against the files on disk.
+    """Read the lists of a data set and compare them with the files on disk.
 
-    Images are not opened (`check_dataset(name, images=True)` does). Raises `DataError` with the
-    exact path that was expected, what was found there and the command to run next.
+    Images are not opened (`check_dataset(name, images=True)` opens them). Raises `DataError` with the
+    exact path that was expected, what was found instead and the command to run next.
     """
     info = dataset_info(name)
     folder = data_root(root) / info.folder

@@ -327,7 +327,7 @@ def test_data_list_names_every_set(root, capsys):
     for name in DATASETS:
         assert re.search(rf"^{name}\b", text, re.MULTILINE), name
     assert re.search(r"^cub .*found in CUB_200_2011", text, re.MULTILINE)
-    assert re.search(r"^mini_birds .*not there.*gholm data get mini", text, re.MULTILINE)
+    assert re.search(r"^mini_birds .*missing.*gholm data get mini", text, re.MULTILINE)
 
 
 def test_the_data_root_may_come_from_the_environment(root, capsys, monkeypatch):
@@ -361,7 +361,7 @@ def test_a_missing_package_is_one_message(monkeypatch, capsys):
     assert run("results") == 1
     assert (
         said(capsys)
-        == "gholm results: the package pandas is not installed; pip install -e '.[kit]' brings it "
+        == "gholm results: the package pandas is not installed; install it with pip install -e '.[kit]' "
     )
 
 

@@ -83,7 +83,7 @@ def test_a_variable_for_accelerate_changes_nothing_and_is_said(
     train(CONFIG, options)
     assert same_weights(plain, tmp_path / CONFIG.run_id)
     assert (
-        f"not used, as only settings and options make a run: {name}={LAUNCHER[name]}"
+        f"ignored, as a run depends only on its settings and options: {name}={LAUNCHER[name]}"
         in capsys.readouterr().out
     )
     load_network(tmp_path / CONFIG.run_id)

@@ -180,14 +180,14 @@ def older_checkpoint(options: RunOptions, monkeypatch) -> Path:
 def test_an_older_checkpoint_goes_on_and_it_is_said(options, monkeypatch, capsys):
     older_checkpoint(options, monkeypatch)
     assert train(RAW, options).curve[-1]["epoch"] == 1
-    assert "is older and does not say its training images" in capsys.readouterr().out
+    assert "is older and does not record its training images" in capsys.readouterr().out
 
 
 def test_an_older_checkpoint_of_another_number_of_classes_is_a_sentence(options, own, tmp_path, monkeypatch):
     older_checkpoint(options, monkeypatch)
     root = shutil.copytree(own, tmp_path / "other")
     a_third_class(root / "CUB_200_2011")
-    with pytest.raises(RecordError, match=r"checkpoint\.pt is of another network .*--runs"):
+    with pytest.raises(RecordError, match=r"checkpoint\.pt is from a different network .*--runs"):
         train(RAW, RunOptions(root, options.runs, "cpu", quiet=True))
 
 
@@ -218,7 +218,7 @@ def test_an_older_record_is_valid_and_what_it_lacks_is_said(options, own, tmp_pa
         capsys.readouterr()
         call()
         said = capsys.readouterr().out
-        assert "is older and does not say its " in said
+        assert "is older and does not record its " in said
         assert "class names" in said
         assert "labels of the test images" not in said, "they are among its predictions"
     root = shutil.copytree(own, tmp_path / "other")
@@ -370,7 +370,7 @@ def test_data_that_have_moved_away_are_a_sentence(own, tmp_path, monkeypatch):
     root.rename(tmp_path / "away")
     run, quiet = tmp_path / "runs" / RAW.run_id, RunOptions(device="cpu", quiet=True)
     with pytest.raises(
-        ValueError, match=r"made with the data in .*CUB_200_2011, which is not there any more.*--data-root"
+        ValueError, match=r"made with the data in .*CUB_200_2011, which no longer exists.*--data-root"
     ):
         evaluate_run(run, quiet)
     monkeypatch.setenv("GHOLM_DATA", str(tmp_path / "away"))

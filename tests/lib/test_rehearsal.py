@@ -48,13 +48,13 @@ def test_steps_images_and_disk_are_those_of_the_run(options):
     said = rehearse(CONFIG, options)
     assert not options.runs.exists(), "nothing is written"
     assert "images: 8 for training (4 more held out), 8 for testing, 2 classes" in said
-    assert "steps: 2 an epoch of 4 images, 14 in all; 3 tests" in said
+    assert "steps: 2 per epoch, 4 images each, 14 in total; 3 tests" in said
     assert "a new run" in said
     train(CONFIG.replace(epochs=1), RunOptions(options.data_root, options.runs, "cpu", quiet=True))
     kept = options.runs / CONFIG.replace(epochs=1).run_id / "model.safetensors"
     assert f"disk: {kept.stat().st_size / 2**20:.0f} MiB for the finished run" in said
-    assert "already done" in rehearse(CONFIG.replace(epochs=1), options)
-    assert "9 in all; 2 tests" in rehearse(CONFIG.replace(max_steps=9), options)
+    assert "already finished" in rehearse(CONFIG.replace(epochs=1), options)
+    assert "9 in total; 2 tests" in rehearse(CONFIG.replace(max_steps=9), options)
 
 
 def test_the_times_are_measured(options, monkeypatch):
@@ -66,7 +66,7 @@ def test_the_times_are_measured(options, monkeypatch):
     training, testing = (float(v) for v in re.findall(r"([\d.e+]+) ms", said))
     assert training >= 200 / 4
     assert testing >= 80 / 8
-    minutes = float(re.search(r"in all: about ([\d.]+) min", said)[1])
+    minutes = float(re.search(r"total: about ([\d.]+) min", said)[1])
     seconds = 14 * 4 * training / 1000 + 3 * (8 + 4) * testing / 1000
     assert minutes == pytest.approx(seconds / 60, abs=0.06)
 
@@ -91,7 +91,7 @@ def test_the_command_makes_no_run(options, capsys):
         "images",
         "steps",
         "time",
-        "in all",
+        "total",
         "memory",
         "disk",
     ]

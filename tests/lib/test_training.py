@@ -183,7 +183,7 @@ def test_the_command_killed_from_outside_goes_on_and_says_so(data_root, tmp_path
     assert not (run / "record.json").exists()
     again = subprocess.run(args, env=alone(), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert "going on after epoch" in again.stdout
+    assert "resuming after epoch" in again.stdout
     train(config, RunOptions(data_root, tmp_path / "straight", "cpu", quiet=True))
     assert_same_result(run, tmp_path / "straight" / config.run_id)
 
@@ -231,7 +231,7 @@ def test_a_trial_tests_a_few_images_and_says_so(options, capsys):
     args = command(config=config, runs=options.runs, data_root=options.data_root)[3:]
     assert main(args) == 0
     said = capsys.readouterr().out
-    assert "a trial of 2 steps: accuracies on 12 test images say nothing" in said
+    assert "a trial of 2 steps: accuracies on 12 test images are not meaningful" in said
     record = load_record(options.runs / config.run_id)
     assert (record.data["test"], len(record.predictions.label)) == (12, 12)
     assert f"training at {record.cost['images_per_second']:g} images/s" in said
@@ -367,7 +367,7 @@ def test_a_bad_image_ends_the_command_in_one_sentence_with_workers_too(data_root
         assert done.returncode == 1
         said.append(done.stderr)
     assert said[0] == said[1]
-    assert said[0].startswith(f"gholm train: {bad} is damaged or cut short (")
+    assert said[0].startswith(f"gholm train: {bad} is damaged or truncated (")
     assert said[0].count("\n") == 1
 
 

@@ -206,8 +206,8 @@ def test_older_records_count_and_it_is_said_once(options, records):
         path.write_text(json.dumps(record))
     said: list[str] = []
     make_runs(jobs, records, options, said.append)
-    assert said[0].startswith("2 records are older and do not tell all of their data")
-    assert said[0].endswith("does not say its class names: not compared")
+    assert said[0].startswith("2 records are older and do not describe all of their data")
+    assert said[0].endswith("does not record its class names: not compared")
     assert len(said) == 2
 
 
@@ -285,7 +285,7 @@ def test_a_run_of_another_kind_has_no_estimate(estimate, other):
     assert estimate.seconds(job) is None
     assert estimate.left([Job(RAW), job]) == "2 left, no estimate yet"
     assert estimate.basis(job.config).startswith(
-        "no estimate yet, as no such run has finished on this device"
+        "no estimate yet, as no run like this has finished on this device"
     )
 
 
@@ -303,13 +303,13 @@ def test_runs_of_this_session_come_first(estimate, finished):
 def test_the_plan_names_runs_hours_memory_and_disk(options, put, finished):
     folder = put(finished(RAW))
     lines = plan([Job(RAW), Job(RAW.replace(seed=1))], folder, options).splitlines()
-    assert lines[0].startswith("2 runs and tests are needed, 1 are recorded")
+    assert lines[0].startswith("2 runs and tests are needed, 1 already recorded")
     assert lines[1].split() == ["2", "min", RAW.replace(seed=1).run_id]
     assert lines[2].startswith(f"{kind(RAW)}: finished runs on a CPU")
-    assert lines[2].endswith("memory at most 1.0 GiB")
+    assert lines[2].endswith("peak memory 1.0 GiB")
     assert lines[3] == "starting weights: none"
     assert "GiB of weights" in lines[4]
-    assert lines[5:] == ["in all: 1 left, about 2 min"]
+    assert lines[5:] == ["total: 1 left, about 2 min"]
     assert not options.runs.exists()
 
 
@@ -318,7 +318,7 @@ def test_the_plan_says_where_there_is_no_estimate_and_what_gives_one(options, pu
     assert lines[1].split() == ["?", CONFIG.run_id]
     assert lines[2].startswith(f"{kind(CONFIG)}: no estimate yet")
     assert "--max-steps 20" in lines[3]
-    assert lines[-1] == "in all: 1 left, no estimate yet"
+    assert lines[-1] == "total: 1 left, no estimate yet"
 
 
 def test_a_damaged_note_and_a_record_of_another_version_are_named(options, tmp_path, put, made):

@@ -174,15 +174,15 @@ def test_the_check_fails_where_a_table_was_typed_a_figure_is_old_or_the_short_ru
     assert f"{old} was drawn from other settings" in said
     (elsewhere / "figures/tables/mini/power.csv").write_text("typed")
     assert main(["reproduce", *args]) == 1
-    assert "power.csv is not what the records give" in capsys.readouterr().out
+    assert "power.csv does not match the records" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("again", "problem"),
     [
         ([True] * 97 + [False] * 3, None),
-        ([True] * 90 + [False] * 10, "the recorded answer on 90.0 %"),
-        ([True] * 95 + [False] * 5, "recorded are 100.0 %"),
+        ([True] * 90 + [False] * 10, "the recorded answer on only 90.0 %"),
+        ([True] * 95 + [False] * 5, "but 100.0 % was recorded"),
     ],
 )
 def test_a_run_made_again_may_differ_a_little(put, made, monkeypatch, tmp_path, again, problem):

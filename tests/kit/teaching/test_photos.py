@@ -121,7 +121,7 @@ def test_of_an_animation_the_first_frame_is_taken():
     frames = [left_red(), Image.new("RGB", (64, 32), (0, 0, 255)), Image.new("RGB", (64, 32))]
     photo = read_photo(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     near(colours(photo), (RED, GREEN))
-    assert photo.notes == ("the first of its 3 frames",)
+    assert photo.notes == ("only the first of its 3 frames is used",)
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped():
@@ -170,8 +170,8 @@ REFUSED = {
     "not a picture": b"dear network, what is this?",
     "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
     "not a picture .*JPEG": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    "damaged or cut short": encoded(left_red(size=(640, 320)), "JPEG")[:1500],
-    r"damaged or cut short \(": encoded(Image.effect_noise((64, 64), 50))[:900],
+    "damaged or truncated": encoded(left_red(size=(640, 320)), "JPEG")[:1500],
+    r"damaged or truncated \(": encoded(Image.effect_noise((64, 64), 50))[:900],
     "64 megapixels, the limit is 50": too_many_pixels(8000),
     "far more than 50 megapixels": too_many_pixels(20000),
     "has 51 MB, the limit is 50": b"\xff\xd8" + b"\0" * 51_000_000,

@@ -124,6 +124,6 @@ def test_list(layouts, tmp_path):
     assert "gholm data check mini_aircraft --images" in rows["mini_aircraft"]
     assert "incomplete" in rows["mini_cars"]
     assert "gholm data check mini_cars" in rows["mini_cars"]
-    assert "not there" in rows["cub"]
+    assert "missing" in rows["cub"]
     assert "gholm data get cub" in rows["cub"]
     assert "gholm data get mini" in rows["mini_dogs"]

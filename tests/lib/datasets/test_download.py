@@ -261,7 +261,7 @@ def test_wrong_content_is_refused(fetch, server, tmp_path, act):
     text = str(caught.value)
     assert f"expected: {checksum(CONTENT)} (from the test)" in text
     assert f"got:      {checksum(sent)}" in text
-    assert "damaged on its way" in text
+    assert "damaged in transit" in text
     assert "another version" in text
     assert PAGE in text
     assert left_over(tmp_path) == []
@@ -434,7 +434,7 @@ def test_install_from_three_archives(server, layouts, tmp_path, root):
 def test_install_leaves_a_half_set_alone(small_cub, root, layouts, server):
     folder = layouts.cub(root / "CUB_200_2011")
     (folder / "images.txt").unlink()
-    with pytest.raises(DataError, match="nothing of yours is overwritten") as caught:
+    with pytest.raises(DataError, match="exists but is not complete, and your files") as caught:
         install(small_cub, root, progress=False)
     assert str(folder / "images.txt") in str(caught.value)
     assert server.seen == []
@@ -444,7 +444,7 @@ def test_install_leaves_a_half_set_alone(small_cub, root, layouts, server):
 def test_install_leaves_a_set_of_ones_own_alone(small_cub, root, layouts, server):
     folder = layouts.cub(root / "CUB_200_2011")
     info = replace(small_cub, expected=(200, 5994, 5794))
-    with pytest.raises(DataError, match="holds a set of your own, and nothing of yours is overwritten"):
+    with pytest.raises(DataError, match="contains a data set of your own, which is not overwritten"):
         install(info, root, progress=False)
     assert server.seen == []
     assert (folder / "classes.txt").exists()

@@ -195,7 +195,7 @@ def test_values_are_scaled_by_what_is_in_the_file_and_it_is_said(tmp_path, what)
     photo = read_photo(path)
     close(photo.image, brightness)
     assert len(photo.notes) == 1
-    assert "is shown black" in photo.notes[0]
+    assert "is shown as black" in photo.notes[0]
 
 
 @pytest.mark.parametrize("what", FULL)
@@ -211,14 +211,14 @@ def test_plain_8_and_16_bits_are_nothing_to_tell(tmp_path, what):
 def test_the_numbers_that_are_told():
     notes = {top: eight_bits(whole(top))[1] for top in (200, 256, 4000, 5000, 16384)}
     assert notes == {
-        200: "its values run from 0 to 200 and are scaled as 8 bits: 0 is shown black, 255 white",
-        256: "its values run from 0 to 256 and are scaled as 10 bits: 0 is shown black, 1023 white",
-        4000: "its values run from 0 to 4000 and are scaled as 12 bits: 0 is shown black, 4095 white",
-        5000: "its values run from 0 to 5000 and are scaled as 14 bits: 0 is shown black, 16383 white",
+        200: "its values run from 0 to 200 and are scaled as 8 bits: 0 is shown as black, 255 as white",
+        256: "its values run from 0 to 256 and are scaled as 10 bits: 0 is shown as black, 1023 as white",
+        4000: "its values run from 0 to 4000 and are scaled as 12 bits: 0 is shown as black, 4095 as white",
+        5000: "its values run from 0 to 5000 and are scaled as 14 bits: 0 is shown as black, 16383 as white",
         16384: "",
     }
     assert eight_bits(whole(4000, np.int16) - np.int16(1000))[1] == (
-        "its values run from -1000 to 3000 and are scaled by that: -1000 is shown black, 3000 white"
+        "its values run from -1000 to 3000 and are scaled to that range: -1000 is shown as black, 3000 as white"
     )
 
 
@@ -228,12 +228,12 @@ def test_what_is_no_number_is_black_and_told():
     photo = read_photo(tiff(values))
     assert [photo.image.getpixel((x, 0))[0] for x in range(3)] == [0, 0, 255]
     np.testing.assert_allclose(np.asarray(photo.image)[1:, :, 0], 255 * RAMP[1:], atol=1)
-    assert photo.notes[0].endswith("and what is no number black")
+    assert photo.notes[0].endswith("and values that are not numbers as black")
 
 
 @pytest.mark.parametrize("values", [np.full((4, 4), np.nan, np.float32), np.full((4, 4), np.inf, np.float32)])
 def test_no_number_at_all_is_refused(values):
-    with pytest.raises(PhotoError, match=r"^a\.tif holds no finite number: save it again\.$"):
+    with pytest.raises(PhotoError, match=r"^a\.tif contains no finite number: save it again\.$"):
         read_photo(tiff(values), "a.tif")
 
 
@@ -519,7 +519,7 @@ def test_a_picture_with_broken_exif_is_still_a_picture(tmp_path, what):
 
 
 def brands(major: bytes, *others: bytes) -> bytes:
-    """The head of a film or of a photo that is kept like one."""
+    """The head of a video, or of a photo in the same container."""
     body = b"ftyp" + major + bytes(4) + b"".join(others)
     return struct.pack(">I", len(body) + 4) + body + bytes(64)
 
@@ -536,13 +536,16 @@ PNG_OF_RUBBISH = (
     + _GOOD[-12:]
 )
 NONE = {  # what lies under the name of a picture → what is said of it
-    "nothing": (b"", r"is empty \(0 bytes\): fetch or save it again"),
+    "nothing": (b"", r"is empty \(0 bytes\): download or save it again"),
     "HEIC": (brands(b"heic", b"mif1", b"heic"), "is not a picture .* HEIC .*: save or share it as JPEG"),
     "HEIC of another brand": (brands(b"mif1", b"mif1", b"heic"), "HEIC .*: save or share it as JPEG"),
     "a series of HEIC": (brands(b"hevc", b"msf1", b"hevc"), "HEIC .*: save or share it as JPEG"),
     "damaged AVIF": (brands(b"avif", b"mif1", b"miaf"), "AVIF|damaged"),
-    "a film": (brands(b"isom", b"mp41"), "a film: save one picture of it as JPEG"),
-    "a page": (b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page, .*: fetch the picture itself"),
+    "a video": (brands(b"isom", b"mp41"), "a video: save one frame of it as JPEG"),
+    "a page": (
+        b"\n<!DOCTYPE html><html><body>404</body></html>",
+        "a web page, .*: download the picture itself",
+    ),
     "a page with a mark": (b"\xef\xbb\xbf<html>sign in</html>", "a web page"),
     "SVG": (
         b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -552,27 +555,27 @@ NONE = {  # what lies under the name of a picture → what is said of it
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "`git lfs pull`"),
     "JPEG XL": (b"\xff\x0a" + bytes(30), "JPEG XL"),
     "an archive": (b"PK\x03\x04" + bytes(30), r"an archive \(zip\): unpack it"),
-    "a text": (b"dear network, what is this?", "take a JPEG, PNG, GIF, WebP, BMP or TIFF"),
-    "a cut JPEG": (WHOLE[:1500], r"is damaged or cut short \(.*\): fetch or save it again"),
-    "a JPEG's beginning": (WHOLE[:12], r"is damaged or cut short \("),
-    "a cut PNG": (encoded(Image.effect_noise((64, 64), 50))[:900], "is damaged or cut short"),
+    "a text": (b"dear network, what is this?", "use a JPEG, PNG, GIF, WebP, BMP or TIFF"),
+    "a cut JPEG": (WHOLE[:1500], r"is damaged or truncated \(.*\): download or save it again"),
+    "a JPEG's beginning": (WHOLE[:12], r"is damaged or truncated \("),
+    "a cut PNG": (encoded(Image.effect_noise((64, 64), 50))[:900], "is damaged or truncated"),
     "a damaged PNG": (
         encoded(Image.effect_noise((64, 64), 50))[:200]
         + bytes(100)
         + encoded(Image.effect_noise((64, 64), 50))[300:],
-        "is damaged or cut short",
+        "is damaged or truncated",
     ),
-    "a PNG whose pixels are no stream": (PNG_OF_RUBBISH, "is damaged or cut short"),
-    "a cut GIF": (encoded(Image.effect_noise((64, 64), 50), "GIF")[:900], "is damaged or cut short"),
+    "a PNG whose pixels are no stream": (PNG_OF_RUBBISH, "is damaged or truncated"),
+    "a cut GIF": (encoded(Image.effect_noise((64, 64), 50), "GIF")[:900], "is damaged or truncated"),
     "a cut deep TIFF": (
         tiff(colourful(RAMP.astype(np.float32)))[:3000],
-        "TIFF of a kind|damaged or cut short",
+        "TIFF of an unsupported type|damaged or truncated",
     ),
     "a TIFF of half numbers": (
         tiff(RAMP.astype(np.float16)),
-        "is a TIFF of a kind that cannot be read here: save it",
+        "is a TIFF of an unsupported type: save it",
     ),
-    "a TIFF's beginning": (b"II*\0" + bytes(4), "is damaged or cut short"),
+    "a TIFF's beginning": (b"II*\0" + bytes(4), "is damaged or truncated"),
 }
 
 
@@ -654,11 +657,11 @@ def test_what_cannot_be_opened_is_told_by_its_path_and_not_called_damaged(tmp_pa
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "away.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     cases = {
-        "gone.jpg": "No such file or directory; look at its name and its folder",
-        "dangling.jpg": "No such file or directory; look at its name and its folder",
-        "folder.jpg": "Is a directory; a picture file is expected in its place",
+        "gone.jpg": "No such file or directory; check its name and its folder",
+        "dangling.jpg": "No such file or directory; check its name and its folder",
+        "folder.jpg": "Is a directory; a picture file is expected here",
         "loop.jpg": "it is a link that leads back to itself; put the file in its place",
-        "pipe.jpg": "No regular file; a picture file is expected in its place",
+        "pipe.jpg": "Not a regular file; a picture file is expected here",
     }
     for name, said in cases.items():
         path = tmp_path / name
@@ -676,8 +679,8 @@ def test_what_cannot_be_opened_is_told_by_its_path_and_not_called_damaged(tmp_pa
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.EACCES, "Permission denied; give yourself the right to read it"),
-        (errno.EIO, "error; see whether its disk is there and in order"),
+        (errno.EACCES, "Permission denied; give yourself permission to read it"),
+        (errno.EIO, "error; check that its disk is connected and works"),
     ],
 )
 def test_what_the_system_refuses(tmp_path, monkeypatch, number, said):
@@ -721,7 +724,7 @@ def test_the_check_says_which_images_are_scaled_and_which_are_none(layouts, tmp_
     report = check_dataset("mini_birds", tmp_path, images=True, progress=False)
     assert len(report.problems) == 1
     assert f"{second} is not a picture that can be read here; it is a HEIC photo" in report.problems[0]
-    assert "Next: mend or replace these files, then `gholm data check mini_birds --images`." in str(report)
+    assert "Next: repair or replace these files, then run `gholm data check" in str(report)
     (note,) = report.notes
-    assert note.startswith("2 images are no plain 8 or 16 bits, such as ")
-    assert read_image(first).scaled.endswith("4095 white")
+    assert note.startswith("2 images have values that are not plain 8-bit or 16-bit, such as ")
+    assert read_image(first).scaled.endswith("4095 as white")

@@ -237,8 +237,8 @@ def test_each_missing_file_is_named(small, name, required):
     folder = small(name)
     (folder / required).rename((folder / required).with_name("elsewhere"))
     text = message(name, folder)
-    assert f"Expected {folder / required}, which is not there" in text
-    assert f"{(folder / required).parent} holds " in text
+    assert f"Expected {folder / required}, which does not exist" in text
+    assert f"{(folder / required).parent} contains " in text
     assert "elsewhere" in text
 
 
@@ -252,7 +252,7 @@ def test_unpacked_one_level_too_deep(small, name):
     key = DATASETS[name].required[0]
     text = message(name, folder)
     assert f"Expected {folder / key}" in text
-    assert f"{inner / key} lies too deep: move the contents of {inner} into {folder}" in text
+    assert f"{inner / key} is too deep: move the contents of {inner} into {folder}" in text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -264,12 +264,12 @@ def test_unpacked_one_level_too_high(small, tmp_path, name):
     key = DATASETS[name].required[0]
     text = message(name, folder)
     assert f"Expected {folder / key}" in text
-    assert f"{folder.parent / key} lies one level too high" in text
+    assert f"{folder.parent / key} is one level too high" in text
 
 
 def test_the_set_itself_given_as_data_root(small):
     folder = small("cub")
-    with pytest.raises(DataError, match="lies one level too high") as caught:
+    with pytest.raises(DataError, match="is one level too high") as caught:
         load_dataset("cub", folder)
     assert f"use {folder.parent} as the data root" in str(caught.value)
 
@@ -298,7 +298,7 @@ def test_repeated_folder_as_kaggle_unpacks_it(small):
     (folder / "cars_train").mkdir()
     (folder / "x").rename(folder / "cars_train/cars_train")
     text = message("cars", folder)
-    assert f"2 of 4 listed images are not there. Expected:\n    {folder}/cars_train/00001.jpg" in text
+    assert f"2 of 4 listed images are missing. Expected:\n    {folder}/cars_train/00001.jpg" in text
     assert f"move the contents of {folder}/cars_train/cars_train into {folder}/cars_train" in text
 
 
@@ -324,7 +324,7 @@ def test_many_missing_images_are_counted(small, layouts):
     shutil.rmtree(folder / "data/images")
     (folder / "data/images").mkdir()
     text = message("aircraft", folder)
-    assert "5 of 5 listed images are not there" in text
+    assert "5 of 5 listed images are missing" in text
     assert text.count(".jpg") == 5
 
 
@@ -411,10 +411,10 @@ def test_a_file_is_not_taken_for_two_listed_names(small):
     (red / "b.jpg").unlink()
     (folder / "images.txt").write_text((folder / "images.txt").read_text().replace("/b.jpg", "/a.JPG"))
     text = message("cub", folder)
-    assert "1 of 4 listed images are not there" in text
+    assert "1 of 4 listed images are missing" in text
     assert str(red / "a.JPG") in text
     (red / "a.jpg").rename(red / "a.Jpg")
-    assert f"{red / 'a.Jpg'}: two spellings of its name are listed" in message("cub", folder)
+    assert f"{red / 'a.Jpg'}: its name is listed in two spellings" in message("cub", folder)
 
 
 def test_a_name_that_may_mean_two_files_means_none(small):
@@ -422,7 +422,7 @@ def test_a_name_that_may_mean_two_files_means_none(small):
     red = folder / "images/001.Red_Bird"
     (red / "b.jpg").rename(red / "b.JPG")
     shutil.copy(red / "b.JPG", red / "b.Jpg")
-    assert "1 of 4 listed images are not there" in message("cub", folder)
+    assert "1 of 4 listed images are missing" in message("cub", folder)
 
 
 # --- damaged lists --------------------------------------------------------------------------
@@ -430,8 +430,8 @@ def test_a_name_that_may_mean_two_files_means_none(small):
 LIST_FAULTS = [
     ("cub", "images.txt", "1 001.Red_Bird/a.jpg\n2\n", "images.txt, line 2: expected 'id path'"),
     ("cub", "images.txt", "", "images.txt is empty"),
-    ("cub", "images.txt", "1 ../secret.jpg\n", "line 1: the image name '../secret.jpg' leads out"),
-    ("cub", "images.txt", "1 ..\\..\\secret.jpg\n", "secret.jpg' leads out"),
+    ("cub", "images.txt", "1 ../secret.jpg\n", "line 1: the image name '../secret.jpg' is outside"),
+    ("cub", "images.txt", "1 ..\\..\\secret.jpg\n", "secret.jpg' is outside"),
     ("cub", "classes.txt", "1 001.A\n3 003.C\n", "classes.txt, line 2: expected class id 2"),
     ("cub", "image_class_labels.txt", "1 1\n2 1\n3 3\n4 2\n", "line 3: class 3 is out of range"),
     ("cub", "image_class_labels.txt", "1 1\n2 1\n3 0\n4 2\n", "line 3: class 0 is out of range"),
@@ -474,7 +474,7 @@ LIST_FAULTS = [
         "aircraft",
         "data/images_variant_test.txt",
         "0034309 F/A-18\n",
-        "1 images are listed for training and for test, such as data/images/0034309.jpg",
+        "1 images are listed for both training and test, such as data/images/0034309.jpg",
     ),
     ("aircraft", "data/variants.txt", "707-320\n707-320\n", "line 2: the variant '707-320' is"),
     ("aircraft", "data/images_box.txt", "0034309 3 1 10 8\n", "no line in data/images_box.txt"),
@@ -498,7 +498,7 @@ def test_one_image_under_two_ids(small):
     (folder / "images.txt").write_text(lines)
     text = message("cub", folder)
     assert "images/002.Blue_winged_Bird/d.jpg" in text
-    assert "listed for training and for test" in text
+    assert "listed for both training and test" in text
 
 
 def test_list_that_is_no_text(small):
@@ -523,7 +523,7 @@ CAR_ROWS = [(3, 1, 10, 8, 1, "00001.jpg"), (1, 1, 12, 10, 2, "00002.jpg")]
         ([CAR_ROWS[0], (1, 1, 12, 10, 3, "00002.jpg")], "annotation 2: class 3 is out of range"),
         ([CAR_ROWS[0], CAR_ROWS[0]], "cars_train/00001.jpg is listed twice for training"),
         ([(10, 1, 3, 8, 1, "00001.jpg")], "annotation 1: the box"),
-        ([(1, 1, 3, 8, 1, "/etc/passwd")], "annotation 1: the image name '/etc/passwd' leads out"),
+        ([(1, 1, 3, 8, 1, "/etc/passwd")], "annotation 1: the image name '/etc/passwd' is outside"),
         ([], "name no training images"),
     ],
 )
@@ -554,7 +554,7 @@ def test_mat_file_with_other_content(small):
     folder = small("cars")
     shutil.copy(folder / "devkit/cars_train_annos.mat", folder / "devkit/cars_meta.mat")
     text = message("cars", folder)
-    assert "cars_meta.mat has no variable 'class_names'; it holds: annotations" in text
+    assert "cars_meta.mat has no variable 'class_names'; it contains: annotations" in text
 
 
 BOXER, DANE = "n01-Boxer/n01_2.jpg", "n02-Great_Dane/n02_2.jpg"
@@ -566,8 +566,8 @@ BOXER, DANE = "n01-Boxer/n01_2.jpg", "n02-Great_Dane/n02_2.jpg"
         ([BOXER, DANE], [1], "2 files but 1 labels"),
         ([BOXER, DANE], [1, 0], "class 0 is out of range"),
         ([BOXER, DANE], [1, 4], "entry 2: class 4 is"),
-        ([BOXER, DANE], [1, 1], "class 1 is folder 'n01-Boxer' elsewhere, here 'n02-Great_Dane'"),
-        ([BOXER, "n01-Boxer/n01_1.jpg"], [1, 1], "listed for training and for test"),
+        ([BOXER, DANE], [1, 1], "class 1 is folder 'n01-Boxer' elsewhere, but 'n02-Great_Dane' here"),
+        ([BOXER, "n01-Boxer/n01_1.jpg"], [1, 1], "listed for both training and test"),
         ([BOXER, BOXER], [1, 1], "listed twice for test"),
     ],
 )

@@ -242,9 +242,9 @@ def test_what_was_done_to_a_picture_of_the_set_is_told_while_it_is_shown(net, sa
     shown = Explorer(net, [*samples, deep], CLASSES)
     assert shown.notice.value == ""
     shown.controls["picture"].value = ("class", 2)
-    assert "4095 white" in shown.notice.value
+    assert "4095 as white" in shown.notice.value
     shown.controls["mu"].value = 2.2
-    assert "4095 white" in shown.notice.value
+    assert "4095 as white" in shown.notice.value
     shown.controls["picture"].value = ("class", 0)
     assert shown.notice.value == ""
 
@@ -252,7 +252,7 @@ def test_what_was_done_to_a_picture_of_the_set_is_told_while_it_is_shown(net, sa
 def test_what_was_done_to_a_photo_given_at_the_start_is_told(net, samples):
     shown = Explorer(net, samples, CLASSES, [read_photo(twelve_bits(), "scan")])
     assert "40 × 40 pixels" in shown.notice.value
-    assert "4095 white" in shown.notice.value
+    assert "4095 as white" in shown.notice.value
 
 
 def test_a_refusal_stays_until_another_picture_is_chosen(shown):
@@ -266,7 +266,7 @@ def test_a_refusal_stays_until_another_picture_is_chosen(shown):
 BAD = {
     "is empty": b"",
     "not a picture": b"<html>",
-    "cut short": png((300, 300))[:200],
+    "truncated": png((300, 300))[:200],
     "megapixels, the limit": None,  # made below: it takes a moment
     "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
 }
