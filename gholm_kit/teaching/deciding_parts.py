@@ -1,9 +1,9 @@
-"""Boxes and masks held against what is known of the images: object boxes, and where the deciding parts lie.
+"""Compare boxes and masks with ground truth: the object's box, and the places of the deciding parts.
 
-Two words. The *view* is what the network sees of a file at test time: resized, then the centre (as
-``loading.to_input`` does); everything here is in its pixels. A *deciding map* spreads the number 1 over the
-places that tell an image's class from the classes nearest to it; its sum under a mask is the share that the mask
-holds.
+Two terms. The *view* is what the network sees of a file at test time: resized, then cropped at the centre (as
+``loading.to_input`` does). All coordinates here are pixels of the view. A *deciding map* is a weight map that sums
+to 1 and lies on the parts that tell an image's class from its nearest classes. Its sum inside a mask is the share of
+the deciding places that the mask contains.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BATCH = 64  # images at a time; bounds the memory
 
 @dataclass(frozen=True)
 class Study:
-    """N test images and what is known of them; None where the data set does not say.
+    """N test images and their ground truth; None where the data set has none.
 
     images (N, 3, s, s) normalised, labels (N,), boxes (N, 4) float pixels of the view, deciding (N, s, s) float32
     """
@@ -68,7 +68,7 @@ def study_images(
 
 
 def view_box(box: Sequence[float], size: tuple[int, int], config: Config) -> list[float]:
-    """A box in pixels of a file of ``size`` (width, height) → pixels of the view, cut off at its edges."""
+    """A box in pixels of a file of ``size`` (width, height) → pixels of the view, clipped at its edges."""
     scale_x, scale_y, offset = _to_view(size, config)
     x0, y0, x1, y1 = box
     corners = (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
@@ -76,7 +76,7 @@ def view_box(box: Sequence[float], size: tuple[int, int], config: Config) -> lis
 
 
 def _to_view(size: tuple[int, int], config: Config) -> tuple[float, float, int]:
-    """view = file * scale - offset, as ``loading.to_input`` resizes and cuts."""
+    """view = file * scale - offset, as ``loading.to_input`` resizes and crops."""
     side = config.resize if config.random_crop else config.image_size
     return side / size[0], side / size[1], round((side - config.image_size) / 2)
 
@@ -99,7 +99,7 @@ def box_masks(boxes: Tensor, size: int) -> Tensor:
 
 
 def share(weights: Tensor, mask: Tensor) -> Tensor:
-    """How much of each map (N, H, W) lies under its mask (N, H, W) bool: (N,). Maps need not sum to 1."""
+    """Share of each map (N, H, W) that lies inside its mask (N, H, W) bool: (N,). Maps need not sum to 1."""
     return (weights * mask).sum((1, 2)) / weights.sum((1, 2)).clamp(min=1e-12)
 
 
@@ -120,12 +120,12 @@ def class_parts(truth: MiniTruth, name: str) -> tuple[str, ...]:
 
 
 def deciding_map(truth: MiniTruth, sample: Sample, config: Config) -> Tensor:
-    """Where an image's class is decided: (s, s) float32 that sums to 1, the same amount for each part.
+    """Where an image's class is decided: (s, s) float32 that sums to 1, with equal weight for each part.
 
-    A part counts with the disc that holds all its variants, for "no crest" has to be seen as well as a crest. Parts
-    outside the view are left out; the sum is 0 when all are.
+    A part is represented by the disc that contains all its variants, because "no crest" must be seen just as a crest
+    must. Parts outside the view are left out; if all are, the map is zero.
     """
-    # Part maps are as large as their picture; reading one is the cheapest way to know its size.
+    # A part map is as large as its picture; reading it is the cheapest way to get that size.
     height, width = truth.part_map(sample.image_id).shape
     regions = truth.regions(sample.image_id)
     discs = [
@@ -149,20 +149,20 @@ def _disc(region: Sequence[float], size: tuple[int, int], config: Config) -> Ten
 
 @torch.no_grad()
 def logits_of(net: GHOLMNet, images: Tensor) -> Tensor:
-    """One pass through backbone and head, in pieces that fit in memory: (N, K)."""
+    """Logits from one pass through backbone and head, in batches that fit in memory: (N, K)."""
     return torch.cat([net.classify(x) for x in images.split(BATCH)])
 
 
 def heat_of(net: GHOLMNet, images: Tensor) -> Tensor:
-    """Heatmaps of the predicted classes (eq. 1-3), in pieces that fit in memory: (N, s, s)."""
+    """Heatmaps of the predicted classes (eq. 1-3), in batches that fit in memory: (N, s, s)."""
     return torch.cat([net.heatmap(x) for x in images.split(BATCH)])
 
 
 def crop_sweep(net: GHOLMNet, study: Study, heat: Tensor, mus: Sequence[float]) -> pd.DataFrame:
-    """What each mu of eq. (5) keeps, and what the network says of the crop; one row for each mu and image.
+    """What the crop of eq. (5) keeps at each mu, and how the network classifies it; one row per mu and image.
 
     Columns: mu, image, box_area (share of the view), iou with the object's box, kept (share of the deciding map in
-    the box), crop_right and both_right (Crop alone, Raw + Crop). NaN where the data set does not know.
+    the box), crop_right and both_right (Crop alone, Raw + Crop). NaN where there is no ground truth.
     """
     raw, size = logits_of(net, study.images), study.images.shape[-1]
     nothing = torch.full((len(study),), torch.nan)
@@ -191,8 +191,8 @@ def _table(constant: dict, columns: dict[str, Tensor]) -> pd.DataFrame:
 def component_boxes(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All connected components of one mask (H, W) bool, the largest first.
 
-    returns  labels (H, W) int, 0 outside and k for the k-th largest; boxes (K, 4); areas (K,) in pixels. Equal ones
-             stand in the order in which ``masking.largest_component_boxes`` prefers them.
+    returns  labels (H, W) int, 0 outside and k for the k-th largest; boxes (K, 4); areas (K,) in pixels. Ties
+             are ordered as in ``masking.largest_component_boxes``.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
     x, y, w, h, area = stats[1:].T
@@ -203,14 +203,14 @@ def component_boxes(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray
 
 
 def wrong_components(study: Study, heat: Tensor, mu: float, connectivity: int = 8) -> pd.DataFrame:
-    """Images in which another component's box holds more of the deciding map than the largest one's, worst first.
+    """Images where another component's box contains more of the deciding map than the largest one's, worst first.
 
     Columns: image, components, largest and other (share of the deciding map in the largest component's box and in
     the best other one's), missed = other - largest.
     """
     if study.deciding is None:
         raise ValueError(
-            "only a data set with ground truth of its parts can say which component is the right one"
+            "this data set has no ground truth of its parts, so the right component is unknown: take a mini set"
         )
     rows = []
     for i, mask in enumerate(masking.threshold(heat, mu).numpy()):
@@ -241,7 +241,7 @@ def level_masks(heat: Tensor, level: float | Tensor, by: str = "mean") -> Tensor
 
 
 def moved(masks: Tensor, seed: int = 0) -> Tensor:
-    """Each mask (N, H, W) moved by a random offset, round the picture's edges: the same shape, the same area."""
+    """Each mask (N, H, W) moved by a random offset, wrapping round at the edges: same shape, same area."""
     count, height, width = masks.shape
     generator = torch.Generator().manual_seed(seed)
     down = torch.randint(height, (count,), generator=generator).tolist()
@@ -259,11 +259,11 @@ def erasure_sweep(
     fill: str = "mean",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Erase the attended region, and the same shape moved at random; one row for each level, place and image.
+    """Erase the attended region, or the same shape moved at random; one row per level, place and image.
 
     Columns: level, place ("attended" or "moved"), image, erased (share of the view), removed (share of the deciding
-    map; NaN where unknown), confidence (softmax of the class said of the whole image), right (bool). ``seed`` moves
-    the masks and draws noise.
+    map; NaN where unknown), confidence (probability of the class predicted for the whole image), right (bool).
+    ``seed`` sets the random offsets and the noise.
     """
     said = logits_of(net, study.images).argmax(1)
     nothing = torch.full((len(study),), torch.nan)
@@ -283,7 +283,7 @@ def erasure_sweep(
 
 
 def erased(net: GHOLMNet, images: Tensor, masks: Tensor, fill: str, seed: int = 0) -> Tensor:
-    """Eq. (6) with the network's own mean colour; noise is drawn from ``seed`` without touching other draws."""
+    """Eq. (6) with the network's own mean colour; noise comes from ``seed`` and affects no other random numbers."""
     with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
         torch.manual_seed(seed)
         return masking.erase(images, masks, fill, net.config.image_mean, net.config.image_std)
@@ -292,11 +292,11 @@ def erased(net: GHOLMNet, images: Tensor, masks: Tensor, fill: str, seed: int = 
 def after_erasure(
     net: GHOLMNet, study: Study, heat: Tensor, theta: float, fill: str = "mean", seed: int = 0
 ) -> tuple[pd.DataFrame, Tensor]:
-    """Where the network looks once its favourite region is gone: a table, one row an image, and the second heatmap.
+    """Where the network looks after the attended region is erased: a table (one row per image), the second heatmap.
 
     Columns: image, erased (share of the view), heat_in_hole (share of the second heatmap inside the erased region),
     deciding_before and deciding_after (shares of the first and of the second heatmap on the deciding places),
-    changed (the answer is another), right. The second heatmap is of the class said of the erased image, (N, s, s).
+    changed (the prediction differs), right. The second heatmap (N, s, s) is for the class predicted after erasing.
     """
     masks = masking.threshold(heat, theta)
     images = erased(net, study.images, masks, fill, seed)
@@ -316,10 +316,10 @@ def after_erasure(
 
 
 def best_mu(sweep: pd.DataFrame, mu: float, column: str = "crop_right") -> dict[str, float]:
-    """The mu of a ``crop_sweep`` with the most right answers against ``mu``, on the same images.
+    """The mu of a ``crop_sweep`` with the most right answers, compared with ``mu`` on the same images.
 
     Keys: best, best_accuracy, accuracy (of ``mu``) in percent, and p, of McNemar's exact test between the two. The
-    best was looked for on these images, so its p is too small, if anything.
+    best mu was chosen on these same images, so p is, if anything, too small.
     """
     right = {m: rows[column].to_numpy(bool) for m, rows in sweep.groupby("mu")}
     if mu not in right:

@@ -1,7 +1,7 @@
-"""Is a heatmap any good? Is it the same as other people's, is it about the model, does it find what decides?
+"""Three tests of a heatmap: does it match other libraries, does it depend on the model, does it find what decides?
 
-The second question is the sanity check of Adebayo et al. (NeurIPS 2018), the third the pointing game of Zhang et al.
-(IJCV 2018), asked of drawn pictures, whose deciding parts are known.
+The second test is the sanity check of Adebayo et al. (NeurIPS 2018). The third is the pointing game of Zhang et al.
+(IJCV 2018), applied to drawn pictures, whose deciding parts are known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gholm_lib.uncertainty import accuracy_interval
 Regions = dict[str, tuple[float, float, float]]
 
 
-# ---------------------------------------------------------------------- how alike are two maps?
+# ---------------------------------------------------------------------- how similar are two maps?
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> np.ndarray:
@@ -40,9 +40,10 @@ def rank_correlation(a: Tensor, b: Tensor) -> np.ndarray:
 
 
 def mean_interval(values: np.ndarray, confidence: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
-    """Mean over images and its interval: (mean, low, high); NaN left out.
+    """Mean over images and its interval: (mean, low, high); NaN is ignored.
 
-    Bools (N,) get Wilson's interval, which has a width even when all are alike; numbers a bootstrap over images.
+    Bools (N,) get Wilson's interval, whose width is above zero even if all are equal; numbers get a bootstrap over
+    images.
     """
     if values.dtype == bool:
         return float(values.mean()), *accuracy_interval(values, confidence)
@@ -58,7 +59,7 @@ def mean_interval(values: np.ndarray, confidence: float = 0.95, seed: int = 0) -
 
 
 class Seam(nn.Module):
-    """A backbone cut where GradCAM cuts it: ``features`` is a module of its own, so that others can hook onto it."""
+    """A backbone split at the GradCAM layer: ``features`` is a module, so that other libraries can hook it."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ def other_libraries(backbone: nn.Module) -> dict[str, Callable[[Tensor], Tensor]
     """GradCAM of the predicted class by captum, torch-cam and pytorch-grad-cam: images → maps (B, h, w).
 
     Each works on a copy of the backbone, in eval mode. None stands for a library that is not installed;
-    ``pip install -e '.[test]'`` installs them. pytorch-grad-cam gives its maps scaled to 0..1 and enlarged.
+    ``pip install -e '.[test]'`` installs them. pytorch-grad-cam returns maps scaled to 0..1 and enlarged.
     """
     found: dict[str, Callable | None] = {}
     for name, make in (
@@ -103,7 +104,7 @@ def _captum(model: Seam) -> Callable[[Tensor], Tensor]:
 
     def run(images: Tensor) -> Tensor:
         with torch.no_grad():
-            target = model(images).argmax(1)  # captum has to be told the class
+            target = model(images).argmax(1)  # captum needs the class
         return method.attribute(images, target, relu_attributions=True)[:, 0].detach()
 
     return run
@@ -130,20 +131,20 @@ def _pytorch_grad_cam(model: Seam) -> Callable[[Tensor], Tensor]:
 
 
 def min_max(heat: Tensor) -> Tensor:
-    """Each map (B, H, W) scaled to 0..1, as pytorch-grad-cam gives it; a constant map becomes zeros."""
+    """Each map (B, H, W) scaled to 0..1, as pytorch-grad-cam returns it; a constant map becomes zeros."""
     low, high = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
     return (heat - low) / (high - low).clamp(min=1e-12)
 
 
-# ---------------------------------------------------------------------- is the map about the model?
+# ---------------------------------------------------------------------- does the map depend on the model?
 
 
 def shuffled_from_the_top(backbone: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
-    """Adebayo's cascade: the head forgets first, then one block more at a time, down to the stem.
+    """Cascading randomisation (Adebayo et al.): the head forgets first, then one more block at a time.
 
-    A block forgets by having the numbers of each of its tensors put in random order: the same values, none of what
-    was learnt. Yields the block's name and a copy of the backbone in which it and all above it are shuffled; the
-    next step changes that same copy.
+    A block forgets when each of its weight tensors is randomly permuted: the values stay, what was learnt is lost.
+    Yields the block's name and a copy of the backbone in which this block and all above it are shuffled; the next
+    step changes the same copy.
     """
     backbone = copy.deepcopy(backbone)
     generator = torch.Generator().manual_seed(seed)
@@ -157,11 +158,11 @@ def shuffled_from_the_top(backbone: nn.Module, seed: int = 0) -> Iterator[tuple[
 def forgetting(
     backbone: nn.Module, images: Tensor, classes: Tensor, weighted: bool = True, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """How much of each map is left when the network forgets, block by block from the top.
+    """How similar each heatmap stays when the network forgets, block by block from the top.
 
-    images (N, 3, H, W), classes (N,) whose maps are drawn; returns the name of the last block to forget → (N,) rank
-    correlation with the trained network's map. A map that has become zero everywhere is counted as 0; NaN where the
-    trained network's own map is zero everywhere.
+    images (N, 3, H, W); classes (N,) of the heatmaps. Returns the name of the last block to forget → (N,) rank
+    correlation with the trained network's map. A map that becomes zero everywhere counts as 0; NaN where the trained
+    network's own map is zero everywhere.
     """
     before = _maps(backbone, images, classes, weighted)
     shown = np.where(before.flatten(1).amax(1).cpu().numpy() > 0, 1.0, np.nan)
@@ -180,7 +181,7 @@ def _maps(backbone: nn.Module, images: Tensor, classes: Tensor, weighted: bool) 
 
 
 def _blocks(backbone: nn.Module) -> list[tuple[str, nn.Module]]:
-    """From the input to the classifier, with timm's lists of stages or blocks taken apart."""
+    """Blocks from input to classifier; timm's lists of stages or blocks are expanded."""
     found = []
     for name, child in backbone.named_children():
         inner = child.named_children() if name in ("stages", "blocks") else [("", child)]
@@ -194,9 +195,9 @@ def _blocks(backbone: nn.Module) -> list[tuple[str, nn.Module]]:
 def heat_by(net: GHOLMNet, images: Tensor, target: Tensor | None = None, **reading: object) -> Tensor:
     """Heatmaps (N, H, W) under another reading of the paper, for example ``cam_layer="norm"``.
 
-    The network stays as it is. target (N,) classes; None: the predicted ones.
+    The network is not changed. target (N,) classes; None: the predicted ones.
     """
-    other = copy.copy(net)  # shares every weight; only the config is its own
+    other = copy.copy(net)  # shares all weights; only the config differs
     other.config = net.config.replace(**reading)
     targets = [None] * len(images) if target is None else target.split(BATCH)
     return torch.cat([other.heatmap(x, t) for x, t in zip(images.split(BATCH), targets, strict=False)])
@@ -206,7 +207,7 @@ def deciding_regions(truth: MiniTruth, samples: Sequence[Sample], config: Config
     """For each image of a mini set, the discs of the parts that tell its class from the nearest classes.
 
     In pixels of the network's input: resized to a square, centre cropped, as a test image is. A part whose centre
-    the crop leaves out is left out here too.
+    lies outside the crop is left out.
     """
     side = config.resize if config.random_crop else config.image_size
     scale, cut = side / SIZE, round((side - config.image_size) / 2)
@@ -236,7 +237,7 @@ def region_masks(regions: Sequence[Regions], size: int) -> Tensor:
 
 
 def hottest_pixels(heat: Tensor) -> Tensor:
-    """(B, H, W) → (B, 2) int64 x, y of the hottest pixel; -1, -1 for a map of zeros, which points nowhere."""
+    """(B, H, W) → (B, 2) int64 x, y of the hottest pixel; -1, -1 for a map that is zero everywhere."""
     flat = heat.flatten(1)
     top, where = flat.max(1)
     points = torch.stack([where % heat.shape[2], where // heat.shape[2]], 1)
@@ -244,7 +245,7 @@ def hottest_pixels(heat: Tensor) -> Tensor:
 
 
 def points_into(heat: Tensor, masks: Tensor) -> np.ndarray:
-    """The pointing game: (B,) bool, is the hottest pixel inside the mask? A map of zeros has missed."""
+    """The pointing game: (B,) bool, is the hottest pixel inside the mask? A map of zeros counts as a miss."""
     x, y = hottest_pixels(heat).unbind(1)
     inside = masks[torch.arange(len(masks)), y.clamp(min=0), x.clamp(min=0)] & (x >= 0)
     return inside.cpu().numpy()
@@ -260,7 +261,7 @@ def part_hits(masks: Tensor, regions: Sequence[Regions]) -> np.ndarray:
 
 
 def centred_discs(masks: Tensor) -> Tensor:
-    """For each mask (B, H, W) a disc about the image's centre, of the same area: what "look at the middle" finds."""
+    """For each mask (B, H, W), a disc of the same area at the image's centre: the baseline "look at the middle"."""
     height, width = masks.shape[1:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     distance = (x - (width - 1) / 2) ** 2 + (y - (height - 1) / 2) ** 2

@@ -1,7 +1,7 @@
-"""Any picture file through a trained network: read it safely, then look at it as the network does at test time.
+"""Run a trained network on any picture file: read the file safely, then apply every branch as at test time.
 
-``read_photo`` takes what people have (a phone's JPEG, a scan, a screenshot) and says in one sentence why it cannot
-take the rest; ``attend`` and ``look`` are equations (1) to (6) for one picture and any mu, theta, fill and class.
+``read_photo`` reads what people have (a phone's JPEG, a scan, a screenshot) and refuses the rest with a reason in
+one sentence; ``attend`` and ``look`` are equations (1) to (6) for one picture and any mu, theta, fill and class.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from gholm_lib.model import GHOLMNet
 
 MAX_PIXELS = 50_000_000  # about 150 MB once decoded
 MAX_BYTES = 50_000_000
-# No EPS (Pillow would start Ghostscript) and no rarity whose decoder nobody looks after.
+# No EPS (Pillow would start Ghostscript) and no rare format whose decoder is unmaintained.
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 
 
 class PhotoError(ValueError):
-    """This file cannot be shown to the network; the message is one sentence for the one who chose it."""
+    """A file that cannot be used; the message is one sentence for the person who chose it."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture, upright and RGB, and what was done to get there."""
+    """A picture, upright and RGB, and notes on how it was converted."""
 
     image: Image.Image
     name: str
@@ -41,14 +41,14 @@ class Photo:
 
 
 def read_photo(source: bytes | memoryview | str | Path, name: str | None = None) -> Photo:
-    """A picture from a file or from a file's bytes.
+    """Read a picture from a file or from a file's bytes.
 
-    As ``datasets.pictures.read_picture`` reads it: upright, RGB, transparency white, 8 bits; of an animation the
-    first frame. ``notes`` says what was done.
+    ``datasets.pictures.read_picture`` makes it upright, RGB and 8 bits, puts white behind transparency, and takes
+    the first frame of an animation. ``notes`` says what was done.
 
     source  path, or content
     name    what to call it in messages; the file's own name when None
-    raises  PhotoError, one sentence: no such file, empty, no picture, cut short, over MAX_BYTES or MAX_PIXELS
+    raises  PhotoError, one sentence: no such file, empty, not a picture, truncated, over MAX_BYTES or MAX_PIXELS
     """
     if isinstance(source, str | Path):
         source, name = _bytes_of(Path(source)), name or Path(source).name
@@ -61,7 +61,7 @@ def read_photo(source: bytes | memoryview | str | Path, name: str | None = None)
     formats = [f for f in FORMATS if f in Image.OPEN]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is the lower one
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
             picture = read_picture(io.BytesIO(content), name, MAX_PIXELS, formats)
     except PictureError as error:
         raise PhotoError(str(error)) from error
@@ -71,7 +71,9 @@ def read_photo(source: bytes | memoryview | str | Path, name: str | None = None)
 def _bytes_of(path: Path) -> bytes:
     try:
         with open_file(path) as file:
-            return file.read(MAX_BYTES + 1)  # one more, so that a larger file is found out without reading it
+            return file.read(
+                MAX_BYTES + 1
+            )  # one byte more shows that a file is too large, without reading all of it
     except OSError as error:
         raise PhotoError(f"{path} cannot be read: {why_unreadable(error)}.") from error
 
@@ -81,7 +83,7 @@ def way_in(size: Sequence[int], config: Config) -> str:
     width, height = size
     side = config.resize if config.random_crop else config.image_size
     ratio = max(width, height) / min(width, height)
-    squeeze = "made a square of" if ratio < 1.01 else f"squeezed {ratio:.2g} to 1 into a square of"
+    squeeze = "resized to a square of" if ratio < 1.01 else f"squeezed {ratio:.2g} to 1 into a square of"
     words = f"{width} × {height} pixels, {squeeze} {side} × {side}"
     if side > config.image_size:
         lost = 1 - (config.image_size / side) ** 2
@@ -95,13 +97,13 @@ def way_in(size: Sequence[int], config: Config) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """One picture on all its ways through the network; images are (3, s, s), normalised."""
+    """One picture through every branch of the network; images are (3, s, s), normalised."""
 
     image: Tensor
     heat: Tensor  # (s, s) >= 0
-    target: int  # the class whose heat it is
+    target: int  # the class of the heatmap
     box: tuple[int, int, int, int]  # x0, y0, x1, y1, half open pixels
-    fallback: bool  # nothing was above mu, so the box is the whole image
+    fallback: bool  # no pixel was above mu, so the box is the whole image
     erased_mask: Tensor  # (s, s) bool
     crop: Tensor
     erased: Tensor
@@ -116,7 +118,7 @@ class Look:
 
 @torch.no_grad()
 def attend(net: GHOLMNet, image: Tensor, target: int | None = None) -> tuple[Tensor, Tensor, int]:
-    """The slow half of a look, which mu, theta and fill do not touch: Raw's logits (K,), heat (s, s), its class.
+    """The slow part of a look, independent of mu, theta and fill: Raw's logits (K,), heat (s, s), its class.
 
     image   (3, s, s) normalised
     target  class c of eq. (1); None takes the predicted one
@@ -136,13 +138,13 @@ def look(
     target: int | None = None,
     attended: tuple[Tensor, Tensor, int] | None = None,
 ) -> Look:
-    """Raw, heat, crop (eq. 5) and erased image (eq. 6) of one picture, and what each branch says.
+    """Heatmap, crop (eq. 5) and erased image (eq. 6) of one picture, and the logits of each branch.
 
-    Drop is no part of the answer, which is Raw + Crop; it is shown because it tells what is left without the region.
+    The answer is Raw + Crop. Drop is not part of it, but shows what the network can do without the erased region.
 
     net       in eval mode
     image     (3, s, s) normalised, on the network's device
-    attended  what :func:`attend` gave for this image and target, if it is known already
+    attended  what :func:`attend` returned for this image and target, if already computed
     """
     raw, heat, c = attended or attend(net, image, target)
     cfg = net.config
@@ -150,7 +152,7 @@ def look(
     crop = masking.crop(image[None], boxes, image.shape[-1])
     hot = masking.threshold(heat[None], theta)
     with torch.random.fork_rng(devices=[image.device] if image.is_cuda else []):
-        torch.manual_seed(0)  # the same noise each time, or moving mu would seem to change the erased image
+        torch.manual_seed(0)  # the same noise each time; else moving mu would seem to change the erased image
         erased = masking.erase(image[None], hot, fill, cfg.image_mean, cfg.image_std)
     crop_logits, drop_logits = net.classify(torch.cat([crop, erased]))
     return Look(
@@ -167,6 +169,6 @@ def look(
 
 
 def top(logits: Tensor, k: int = 5) -> list[tuple[int, float]]:
-    """The k likeliest classes and their probabilities (softmax), likeliest first; logits (K,)."""
+    """The k most likely classes and their probabilities (softmax), in falling order; logits (K,)."""
     p, c = logits.float().softmax(-1).topk(min(k, len(logits)))
     return list(zip(c.tolist(), p.tolist(), strict=True))

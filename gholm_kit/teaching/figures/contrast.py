@@ -1,6 +1,6 @@
-"""Pictures of chapter 04: which pairs of a batch eq. (11) pulls together and which it pushes apart.
+"""Figures of chapter 04: which pairs of a batch eq. (11) pulls together and which it pushes apart.
 
-Vectors come in the order of the loss: B of Raw, then the B of Crop of the same images.
+Vectors are in the order that the loss uses: B Raw vectors, then the B Crop vectors of the same images.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from gholm_lib.model import GHOLMNet
 
 KINDS = ("itself", "own Raw / Crop", "another image, same class", "another class")
 ITSELF, OWN, SAME, OTHER = range(4)
-_KIND_COLOURS = ("#ffffff", "#000000", "#3b86c4", "#e2e2e2")  # told apart in grey print too
-# For classes: colours for colour-blind readers (Okabe and Ito), each with a marker of its own.
+_KIND_COLOURS = ("#ffffff", "#000000", "#3b86c4", "#e2e2e2")  # distinguishable in grey print too
+# Class colours: the colour-blind-safe palette of Okabe and Ito. Each class also has its own marker.
 _CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8c6d31")
 _CLASS_MARKERS = "osD^vPXh"
 _READINGS = (("#D55E00", "-"), ("#0072B2", "--"), ("#000000", ":"), ("#CC79A7", "-."))
 
 
 def pair_kinds(labels: Tensor) -> Tensor:
-    """What j is to i, for the 2B vectors of B images with ``labels`` (B,): (2B, 2B) int64 indices into KINDS."""
+    """Relation of vector j to vector i, as indices into KINDS: ``labels`` (B,) of B images → (2B, 2B) int64."""
     count = len(labels)
     both, image = labels.repeat(2), torch.arange(count).repeat(2)
     kinds = torch.where(both[:, None] == both[None], SAME, OTHER)
@@ -53,9 +53,9 @@ def pictures_of(images: Tensor, boxes: Tensor, config: Config) -> Tensor:
 
 @style.in_style
 def pair_matrix(pictures: Tensor, labels: Tensor, dataset: str) -> Figure:
-    """Figure 5 as a matrix: each row a Raw vector as anchor, each column a vector that it meets.
+    """Figure 5 as a matrix: each row is a Raw vector as anchor, each column a vector that it is compared with.
 
-    pictures (2B, H, W, 3) as from :func:`pictures_of`, labels (B,); images are put in the order of their classes.
+    pictures (2B, H, W, 3) as from :func:`pictures_of`, labels (B,); images are sorted by class.
     """
     order = labels.argsort(stable=True)
     count = len(order)
@@ -109,7 +109,7 @@ def _thumbnail(ax, picture: Tensor, x: float, y: float) -> None:
 
 
 def _drawn(ax, dataset: str, below: float) -> None:
-    """What the other figures say under their axes; here the axes have none."""
+    """The note that other figures carry below their axes; this figure has no axes."""
     if dataset.startswith("mini_"):
         words = f"{dataset}: drawn teaching data, not photographs"
         ax.text(0, below + 0.25, words, fontsize=11, color="0.35", va="top")
@@ -119,7 +119,7 @@ def _drawn(ax, dataset: str, below: float) -> None:
 def anchor_pairs(
     pictures: Tensor, labels: Tensor, anchor: int, classes: Sequence[str], dataset: str
 ) -> Figure:
-    """Figure 5 for one anchor: itself, its positives P(i), its negatives A(i). Arguments as :func:`pair_matrix`."""
+    """Figure 5 for one anchor, with its positives P(i) and negatives A(i). Arguments as for :func:`pair_matrix`."""
     row = pair_kinds(labels)[anchor]
     positives = ((row == OWN) | (row == SAME)).nonzero().flatten()
     negatives = (row == OTHER).nonzero().flatten()
@@ -140,7 +140,7 @@ def anchor_pairs(
 
 
 def _montage(pictures: Tensor, columns: int, rim: int = 3) -> np.ndarray:
-    """(N, H, W, 3) → one picture of three rows, filled column by column, white where there is none."""
+    """(N, H, W, 3) → one sheet of three rows, filled column by column; unused cells are white."""
     height, width = pictures.shape[1:3]
     sheet = np.ones((3 * (height + rim), columns * (width + rim), 3), np.float32)
     for k, picture in enumerate(pictures.numpy()):
@@ -155,7 +155,7 @@ def _montage(pictures: Tensor, columns: int, rim: int = 3) -> np.ndarray:
 
 @style.in_style
 def circle(panels: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, names: Sequence[str]) -> Figure:
-    """Vectors of the plane on the unit circle: title → (z (N, 2), push (N, 2)), an arrow along each push."""
+    """2-D vectors on the unit circle, with an arrow along each push: title → (z (N, 2), push (N, 2))."""
     fig, axes = style.styled(len(panels), 1, size=(6, 5.2), squeeze=False)
     longest = max(float(push.norm(dim=1).max()) for _, push in panels.values())
     for ax, (title, (z, push)) in zip(axes[0], panels.items(), strict=True):
@@ -189,7 +189,7 @@ def _class_look(k: int) -> tuple[str, str]:
 def pull_curves(
     s: Sequence[float], loss: Mapping[str, Sequence[float]], pull: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Loss of one anchor, and the pull on its positive, against s = z_i · z_p; a line for each reading."""
+    """Loss of one anchor, and the pull on its positive, against s = z_i · z_p; one line per reading."""
     fig, axes = style.styled(2, 1, size=(6.2, 4.4))
     titles = ("loss of one anchor", "pull on its positive, −dL/ds")
     for ax, lines, title in zip(axes, (loss, pull), titles, strict=True):
@@ -206,9 +206,9 @@ def pull_curves(
 def free_descent(
     labels: Tensor, steps: int, lr: float = 1.0, seed: int = 0, width: int = 16, **reading
 ) -> list[float]:
-    """Loss at each step of plain gradient descent on free vectors z, one a label; no network in between.
+    """Loss at each step of plain gradient descent on free vectors z, one per label, without a network.
 
-    ``reading`` goes to ``supcon_loss``. Ends early when the loss is no longer a finite number.
+    ``reading`` is passed to ``supcon_loss``. Stops early if the loss is no longer finite.
     """
     z = torch.randn(len(labels), width, generator=torch.Generator().manual_seed(seed)).requires_grad_()
     losses = []
@@ -224,7 +224,7 @@ def free_descent(
 
 @style.in_style
 def descent(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
-    """Loss against step for some readings: all, on a scale that is logarithmic away from zero; then near zero.
+    """Loss against step for some readings: the full range on a symmetric log scale, and the range near zero.
 
     floor  the lowest value that vectors of unit length can reach
     """
@@ -238,12 +238,17 @@ def descent(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
     axes[0].set_yticks(
         [0, *(-(10.0**k) for k in range(max(decades // 4, 1), decades + 1, max(decades // 4, 1)))]
     )
-    axes[0].set(ylabel="loss (eq. 11)", title="all, symmetric log scale")
+    axes[0].set(ylabel="loss (eq. 11)", title="full range, symmetric log scale")
     start = max(losses[0] for losses in curves.values())
     axes[1].set(ylim=(min(0, floor) - 0.3, start + 0.3), title="the same, near zero")
     axes[1].axhline(floor, color="0.5", linewidth=1.5)
     axes[1].text(
-        len(losses) / 2, floor, "floor for unit length, as printed", ha="center", va="bottom", fontsize=12
+        len(losses) / 2,
+        floor,
+        "floor (lower bound) for unit length, as printed",
+        ha="center",
+        va="bottom",
+        fontsize=12,
     )
     for ax in axes:
         ax.axhline(0, color="0.7", linewidth=1)
@@ -256,10 +261,10 @@ def descent(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
 
 
 def negative_shares(z: Tensor, labels: Tensor, tau: float) -> Tensor:
-    """Which share of each anchor's push comes from which negative: (N, N), rows add up to 1.
+    """Share of each anchor's push that comes from each negative: (N, N), rows sum to 1.
 
     It is dL/d(z_i · z_a) of eq. (11) as printed, up to the factor 1 / tau: the softmax over the negatives.
-    z (N, D) is brought to unit length; labels (N,).
+    z (N, D) is normalised to unit length; labels (N,).
     """
     z = torch.nn.functional.normalize(z.float())
     similarity = (z @ z.T / tau).masked_fill(labels[:, None] == labels[None], -torch.inf)
@@ -268,15 +273,17 @@ def negative_shares(z: Tensor, labels: Tensor, tau: float) -> Tensor:
 
 @style.in_style
 def hard_negatives(shares: Mapping[float, Tensor]) -> Figure:
-    """Share of the push against how many negatives, hardest first; ``shares`` maps tau to negative_shares."""
+    """Cumulative share of the push, hardest negatives first; ``shares`` maps tau to :func:`negative_shares`."""
     fig, ax = style.styled(size=(11, 4.8))
     for (tau, share), (colour, dash) in zip(shares.items(), _READINGS, strict=False):
         line = share.sort(1, descending=True).values.cumsum(1).mean(0)
         ax.plot(range(len(line) + 1), [0, *(100 * line).tolist()], dash, color=colour, label=f"τ = {tau:g}")
         count = int((share > 0).sum(1).float().mean())
-    ax.plot([0, count], [0, 100], color="0.6", linewidth=1.5, label="all alike")
-    ax.set(xlim=(0, count), ylim=(0, 102), xlabel="hardest negatives counted", ylabel="% of an anchor's push")
-    ax.set_title("Who pushes? Mean over the anchors of one batch")
+    ax.plot([0, count], [0, 100], color="0.6", linewidth=1.5, label="equal push from all")
+    ax.set(
+        xlim=(0, count), ylim=(0, 102), xlabel="number of hardest negatives", ylabel="% of an anchor's push"
+    )
+    ax.set_title("Which negatives push? Mean over the anchors of one batch")
     ax.legend(loc="lower right")
     return fig
 
@@ -285,9 +292,9 @@ def hard_negatives(shares: Mapping[float, Tensor]) -> Figure:
 
 
 def loss_scales(net: GHOLMNet, images: Tensor, labels: Tensor) -> dict[str, dict[str, float]]:
-    """Cross-entropy (eq. 10) beside eq. (11) as mean and as sum: their values, and how hard each pushes.
+    """Values and pushes of the cross-entropy (eq. 10) and of eq. (11) as mean and as sum.
 
-    The push is the length of the gradient with respect to the Raw and Crop logits together.
+    The push is the norm of the gradient with respect to the Raw and Crop logits together.
     """
     c = net.config
     out = net(images, labels)
@@ -306,7 +313,7 @@ def loss_scales(net: GHOLMNet, images: Tensor, labels: Tensor) -> dict[str, dict
 
 @style.in_style
 def scale_bars(values: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Horizontal bars on a logarithmic scale: ``values[panel][term]``, one panel beside the other."""
+    """Horizontal bars on a logarithmic scale: ``values[panel][term]``, panels side by side."""
     fig, axes = style.styled(len(values), 1, size=(6.5, 3.6), sharey=True, squeeze=False)
     for ax, (title, terms) in zip(axes[0], values.items(), strict=True):
         colours = ["#0072B2", "#CC79A7", "#D55E00", "#000000"][: len(terms)]
@@ -324,18 +331,18 @@ def scale_bars(values: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def chance_of_a_partner(images: int, per_class: int, batch: int) -> float:
-    """How likely an image meets another of its class in a batch drawn without replacement (hypergeometric).
+    """Probability that a batch contains another image of the class (hypergeometric: drawn without replacement).
 
     images in the training set, ``per_class`` of them in the image's own class, ``batch`` images in a batch.
     """
     strangers = images - per_class
     k = np.arange(batch - 1)
-    # All of the batch - 1 others are strangers: one draw after the other.
+    # The complement: all batch - 1 others are of other classes, one draw after the other.
     return float(1 - np.prod(np.maximum(strangers - k, 0) / (images - 1 - k)))
 
 
 def partners(labels: Sequence[int], batch: int, epochs: int, seed: int = 0) -> np.ndarray:
-    """For each image of some epochs of the kit's own batches, how many others of its batch share its class."""
+    """Number of other images of the same class in the batch, for each image of some epochs of the kit's batches."""
     labels, batches, counts = np.asarray(labels), Batches(len(labels), batch, seed), []
     for epoch in range(epochs):
         batches.epoch = epoch
@@ -349,7 +356,7 @@ def partners(labels: Sequence[int], batch: int, epochs: int, seed: int = 0) -> n
 def partner_curves(
     sets: Mapping[str, tuple[int, int]], at: int, simulated: Mapping[str, float] | None = None
 ) -> Figure:
-    """Chance of a partner against batch size; ``sets`` maps a name to (classes, training images).
+    """Probability of a partner against batch size; ``sets`` maps a name to (classes, training images).
 
     at         the batch size of the recipe, marked
     simulated  name → share measured with the kit's own batches at that size, drawn as a ring
@@ -385,7 +392,7 @@ def partner_curves(
 
 @torch.no_grad()
 def embed(net: GHOLMNet, samples: Sequence[Sample], config: Config) -> Tensor:
-    """The vectors z of some images at test time, of unit length: (2N, D), Raw then Crop."""
+    """Unit-length vectors z of some images at test time: (2N, D), Raw then Crop."""
     device = next(net.parameters()).device
     found = []
     for start in range(0, len(samples), 32):
@@ -403,14 +410,14 @@ def embed(net: GHOLMNet, samples: Sequence[Sample], config: Config) -> Tensor:
 
 
 def plane(z: Tensor) -> tuple[np.ndarray, float]:
-    """Principal components: z (N, D) → its two widest directions (N, 2), and their share of the variance."""
+    """Principal components: z (N, D) → coordinates along the first two (N, 2), and their share of the variance."""
     centred = z - z.mean(0)
     u, s, _ = torch.linalg.svd(centred, full_matrices=False)
     return (u[:, :2] * s[:2]).numpy(), float((s[:2] ** 2).sum() / (s**2).sum().clamp(min=1e-12))
 
 
 def mean_cosines(z: Tensor, labels: Tensor) -> dict[str, float]:
-    """Mean cosine of the pairs of each kind but "itself"; z (2N, D), labels (N,)."""
+    """Mean cosine for each kind of pair except "itself"; z (2N, D), labels (N,)."""
     z = torch.nn.functional.normalize(z)
     cosine, kinds = z @ z.T, pair_kinds(labels)
     return {KINDS[k]: float(cosine[kinds == k].mean()) for k in (OWN, SAME, OTHER)}
@@ -418,7 +425,7 @@ def mean_cosines(z: Tensor, labels: Tensor) -> dict[str, float]:
 
 @style.in_style
 def embeddings(panels: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str], dataset: str) -> Figure:
-    """One panel for each title → z (2N, D): principal plane, Raw filled, Crop hollow, joined by a line.
+    """Two principal components, one panel per title → z (2N, D): Raw filled, its Crop hollow, joined by a line.
 
     labels (N,) from 0; ``classes`` names them
     """
@@ -432,7 +439,7 @@ def embeddings(panels: Mapping[str, Tensor], labels: Tensor, classes: Sequence[s
             ax.plot([x0, x1], [y0, y1], color=colour, linewidth=1, alpha=0.6)
             ax.plot(x0, y0, marker, color=colour, markersize=8)
             ax.plot(x1, y1, marker, color=colour, markersize=8, fillstyle="none", markeredgewidth=1.8)
-        ax.set(title=f"{title}\n(the plane holds {100 * share:.0f} % of the variance)", xticks=[], yticks=[])
+        ax.set(title=f"{title}\n(two components: {100 * share:.0f} % of the variance)", xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         ax.set_aspect("equal", "datalim")
     looks = [_class_look(k) for k in range(len(classes))]

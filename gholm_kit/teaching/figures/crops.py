@@ -1,4 +1,4 @@
-"""Pictures of chapter 02: from a threshold to a crop (eq. 4-5), and what mu trades."""
+"""Figures of chapter 02: from a threshold to a crop (eq. 4-5), and the trade-off that mu sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gholm_lib.loading import to_picture
 from gholm_lib.model import GHOLMNet
 from gholm_lib.uncertainty import accuracy_interval
 
-# The largest component is orange as the Crop branch is; the others go from blue to pale, apart also in grey print.
+# The largest component is orange, like the Crop branch; the others go from blue to pale, also in grey print.
 _OTHERS = ("#0072B2", "#56B4E9", "#CC79A7", "#F0E442")
 
 
@@ -30,7 +30,7 @@ def view_array(study: Study, index: int, net: GHOLMNet) -> np.ndarray:
 
 
 def verdict(logits: torch.Tensor, label: int, classes: Sequence[str]) -> str:
-    """Right or wrong, the class said and how sure the network is, for a title."""
+    """Text for a title: right or wrong, the predicted class and its probability."""
     p = logits.float().softmax(-1)
     said = int(p.argmax())
     name = "\n".join(textwrap.wrap(classes[said], 20))
@@ -47,7 +47,7 @@ def threshold_steps(
     classes: Sequence[str],
     connectivity: int = 8,
 ) -> Figure:
-    """Eq. (5) step by step for one picture, one row for each mu: heat, mask, components, box, crop."""
+    """Eq. (5) step by step for one picture, one row per mu: heatmap, mask, components, box, crop."""
     image, h = view_array(study, index, net), heat[index : index + 1]
     fig, axes = style.styled(5, len(mus), size=(3.3, 3.75 + 0.6 / len(mus)), squeeze=False)
     for ax, mu in zip(axes, mus, strict=True):
@@ -55,12 +55,12 @@ def threshold_steps(
         boxes = masking.largest_component_boxes(mask, connectivity)
         crop = masking.crop(study.images[index : index + 1], boxes, image.shape[0])
         said = verdict(logits_of(net, crop)[0], int(study.labels[index]), classes)
-        artist = style.heat_over(ax[0], image, h[0].numpy(), mu, f"heat and\ncontour μ = {mu:g}")
+        artist = style.heat_over(ax[0], image, h[0].numpy(), mu, f"heatmap and\ncontour μ = {mu:g}")
         shown = np.where(mask[0].numpy()[..., None], image, 0.25 * image)
         style.picture(ax[1], shown, f"mask (eq. 5)\n{100 * float(mask.float().mean()):.0f} % of the pixels")
         count = components(ax[2], image, mask[0].numpy(), connectivity)
         ax[2].set_title(f"components: {count}\nthe largest is 1")
-        style.picture(ax[3], image, "box of the largest" if count else "empty mask:\nthe whole image")
+        style.picture(ax[3], image, "box of component 1" if count else "empty mask:\nthe whole image")
         style.box(ax[3], boxes[0].tolist())
         if study.boxes is not None:
             true_box(ax[3], study.boxes[index])
@@ -82,7 +82,7 @@ def components(ax: Axes, image: np.ndarray, mask: np.ndarray, connectivity: int)
     style.picture(ax, shown)
     for k in range(1, min(len(boxes), 9) + 1):
         rows, columns = np.nonzero(labels == k)
-        # The component's pixel that is nearest to its centre, for the centre of a ring lies outside it.
+        # The component's pixel nearest to its centroid; the centroid itself can lie outside, as in a ring.
         middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
         letters = {"ha": "center", "va": "center", "weight": "bold", "fontsize": 15}
         rim = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
@@ -91,7 +91,7 @@ def components(ax: Axes, image: np.ndarray, mask: np.ndarray, connectivity: int)
 
 
 def true_box(ax: Axes, corners: Sequence[float]) -> None:
-    """The object's box as the data set gives it: dotted, black on white."""
+    """The data set's box of the object: dotted, black on white."""
     x0, y0, x1, y1 = (float(c) for c in corners)
     for colour, width, dash in (("white", 4.5, "-"), ("black", 2.2, ":")):
         frame = Rectangle(
@@ -102,7 +102,7 @@ def true_box(ax: Axes, corners: Sequence[float]) -> None:
 
 @style.in_style
 def mask_components(mask: np.ndarray, title: str = "") -> Figure:
-    """A small mask (H, W) bool with 4 and with 8 neighbours, the largest component's box round it."""
+    """Components of a small mask (H, W) bool with 4 and with 8 neighbours, and the box of the largest one."""
     fig, axes = style.styled(2, 1, size=(5, 4.2))
     for ax, connectivity in zip(axes, (4, 8), strict=True):
         count = components(ax, np.full((*mask.shape, 3), 0.35), mask, connectivity)
@@ -115,7 +115,7 @@ def mask_components(mask: np.ndarray, title: str = "") -> Figure:
 
 @style.in_style
 def mu_curves(sweep: pd.DataFrame, raw_right: np.ndarray, dataset: str, mu: float = 1.7) -> Figure:
-    """What mu trades, over the rows of ``deciding_parts.crop_sweep``; the paper's Table 4 in a frame of its own.
+    """The trade-off that mu sets, from the rows of ``deciding_parts.crop_sweep``; beside it the paper's Table 4.
 
     raw_right  (N,) bool, Raw alone on the same images
     """
@@ -126,12 +126,12 @@ def mu_curves(sweep: pd.DataFrame, raw_right: np.ndarray, dataset: str, mu: floa
     _mean_curve(size_ax, means.iou, "overlap with the true box (IoU)", style.COLOURS["raw"], "--")
     size_ax.set(title="How much is kept?", ylabel="% of the image, or IoU")
     _mean_curve(kept_ax, means.kept, "deciding places inside the box", style.COLOURS["drop"], "-")
-    _mean_curve(kept_ax, means.box_area, "area (a box at a random place)", "0.5", ":")
-    kept_ax.set(title="Is it what decides?", ylabel="%")
+    _mean_curve(kept_ax, means.box_area, "area of the box (expected by chance)", "0.5", ":")
+    kept_ax.set(title="Are the deciding places kept?", ylabel="%")
     _accuracy_curves(right_ax, sweep, raw_right)
     for ax in (size_ax, kept_ax, right_ax):
         ax.axvline(mu, color="0.6", linewidth=1.5)
-        ax.set(xlabel="μ at test", ylim=(0, 100))
+        ax.set(xlabel="μ at test time", ylim=(0, 100))
         if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=12)
     _paper_table_4(paper_ax)
@@ -153,12 +153,13 @@ def _accuracy_curves(ax: Axes, sweep: pd.DataFrame, raw_right: np.ndarray) -> No
     ax.fill_between(limits.index, low, high, color=style.COLOURS["crop"], alpha=0.2, linewidth=0)
     ax.axhline(100 * raw_right.mean(), color=style.COLOURS["raw"], label="Raw (no crop)")
     ax.set(
-        title=f"Does it help? {len(raw_right)} images,\nband: Crop's 95 % interval", ylabel="accuracy in %"
+        title=f"Does the crop help? {len(raw_right)} images,\nband: Crop's 95 % interval",
+        ylabel="accuracy in %",
     )
 
 
 def _paper_table_4(ax: Axes) -> None:
-    """The paper's own numbers: photographs, another network, on a scale of their own."""
+    """The paper's numbers, on their own scale: photographs and another network."""
     ax.plot(list(published.MU), list(published.MU.values()), color="0.35", marker="s", mfc="white", ms=9)
     ax.set(xlabel="μ", ylabel="accuracy in %", ylim=(90.8, 92.7))
     ax.set_title("The paper, Table 4 (cited): CUB photographs,\none experiment for each μ")
@@ -176,7 +177,7 @@ def _rights(percent: float, count: int) -> np.ndarray:
 def wrong_gallery(
     net: GHOLMNet, study: Study, heat: torch.Tensor, wrong: pd.DataFrame, mu: float, connectivity: int = 8
 ) -> Figure:
-    """Pictures whose largest component is the wrong one: components above, deciding places and both boxes below.
+    """Pictures whose largest component is the wrong one: components above; deciding places and the box below.
 
     wrong  the first rows of ``deciding_parts.wrong_components``, at most five
     """
@@ -185,12 +186,16 @@ def wrong_gallery(
         image = view_array(study, row.image, net)
         mask = masking.threshold(heat[row.image : row.image + 1], mu)[0].numpy()
         components(top, image, mask, connectivity)
-        top.set_title(f"box of 1 holds {100 * row.largest:.0f} %,\nanother {100 * row.other:.0f} %")
+        top.set_title(
+            f"deciding places in box 1:\n{100 * row.largest:.0f} %, in another: {100 * row.other:.0f} %"
+        )
         style.picture(bottom, image)
         places = study.deciding[row.image].numpy() > 0
         bottom.contour(places, levels=[0.5], colors="white", linewidths=4)
         bottom.contour(places, levels=[0.5], colors=style.COLOURS["drop"], linewidths=2.2, linestyles="--")
         style.box(bottom, component_boxes(mask, connectivity)[1][0])
-    axes[1, 0].set_title("frame: the box that eq. 5 takes\ndashed: deciding places", loc="left", fontsize=13)
+    axes[1, 0].set_title(
+        "frame: the box that eq. (5) takes\ndashed: deciding places", loc="left", fontsize=13
+    )
     style.say_if_drawn(fig, net.config.dataset)
     return fig

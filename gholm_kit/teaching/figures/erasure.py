@@ -1,4 +1,4 @@
-"""Pictures of chapter 03: erase what the network looks at (eq. 6), and look again."""
+"""Figures of chapter 03: erase the region that the network attends to (eq. 6), then look again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gholm_lib.model import GHOLMNet
 from gholm_lib.uncertainty import accuracy_interval
 
 PAPER, WS_DAN = (1.0, 2.0), (0.2, 0.5)
-"""theta ~ U(1, 2) times the mean (section 3.3); U(.2, .5) times the maximum (public code of WS-DAN)."""
+"""theta ~ U(1, 2) times the mean (section 3.3); U(0.2, 0.5) times the maximum (public code of WS-DAN)."""
 
 
 @style.in_style
@@ -32,7 +32,7 @@ def erasure_steps(
     classes: Sequence[str],
     seed: int = 0,
 ) -> Figure:
-    """Eq. (6) for one picture, a row for each theta: heat, erased, second heat; the same shape moved and erased."""
+    """Eq. (6) for one picture, one row per theta: heatmap, erased picture, second heatmap, moved mask as control."""
     image, h, x = view_array(study, index, net), heat[index : index + 1], study.images[index : index + 1]
     label = int(study.labels[index])
     fig, axes = style.styled(5, len(thetas), size=(3.3, 3.75 + 0.6 / len(thetas)), squeeze=False)
@@ -40,13 +40,15 @@ def erasure_steps(
         mask = masking.threshold(h, theta)
         gone, elsewhere = (erased(net, x, m, fill, seed) for m in (mask, moved(mask, seed)))
         first, after, control = (logits_of(net, y)[0] for y in (x, gone, elsewhere))
-        style.picture(ax[0], image, f"whole\n{verdict(first, label, classes)}")
-        artist = style.heat_over(ax[1], image, h[0].numpy(), theta, f"first heat and\ncontour θ = {theta:g}")
+        style.picture(ax[0], image, f"whole image\n{verdict(first, label, classes)}")
+        artist = style.heat_over(
+            ax[1], image, h[0].numpy(), theta, f"first heatmap and\ncontour θ = {theta:g}"
+        )
         said = verdict(after, label, classes)
         style.picture(ax[2], style.pixels(gone[0], net.config), f"erased ({_percent(mask)})\n{said}")
         again = heat_of(net, gone)[0].numpy()
         style.heat_over(
-            ax[3], style.pixels(gone[0], net.config), again, None, "second heat, on\nthe erased image"
+            ax[3], style.pixels(gone[0], net.config), again, None, "second heatmap, on\nthe erased image"
         )
         said = verdict(control, label, classes)
         style.picture(ax[4], style.pixels(elsewhere[0], net.config), f"same shape moved\n{said}")
@@ -69,7 +71,7 @@ def four_fills(
     classes: Sequence[str],
     seed: int = 0,
 ) -> Figure:
-    """One picture erased with each fill, and where the network looks then."""
+    """One picture erased with each fill, and the heatmap of each result."""
     x, mask = study.images[index : index + 1], masking.threshold(heat[index : index + 1], theta)
     fig, axes = style.styled(len(masking.FILLS), 2, size=(3.6, 4.1), squeeze=False)
     for (top, bottom), fill in zip(axes.T, masking.FILLS, strict=True):
@@ -77,7 +79,7 @@ def four_fills(
         said = verdict(logits_of(net, gone)[0], int(study.labels[index]), classes)
         style.picture(top, style.pixels(gone[0], net.config), f'fill="{fill}"\n{said}')
         artist = style.heat_over(
-            bottom, style.pixels(gone[0], net.config), heat_of(net, gone)[0].numpy(), None, "second heat"
+            bottom, style.pixels(gone[0], net.config), heat_of(net, gone)[0].numpy(), None, "second heatmap"
         )
     style.heat_bar(fig, artist, axes.ravel().tolist())
     style.say_if_drawn(fig, net.config.dataset)
@@ -86,9 +88,9 @@ def four_fills(
 
 @style.in_style
 def theta_curves(sweep: pd.DataFrame, confidence: float, accuracy: float, dataset: str) -> Figure:
-    """What erasing costs, over the rows of ``deciding_parts.erasure_sweep`` by the mean.
+    """What erasing costs, against theta: the rows of ``deciding_parts.erasure_sweep`` with ``by="mean"``.
 
-    confidence, accuracy  of the whole images, in 0..1: the lines to fall from
+    confidence, accuracy  on the whole images, in 0..1; drawn as reference lines
     """
     fig, axes = style.styled(3, 1, size=(5.4, 4.8))
     means = sweep.groupby(["place", "level"]).mean(numeric_only=True)
@@ -107,7 +109,7 @@ def theta_curves(sweep: pd.DataFrame, confidence: float, accuracy: float, datase
     axes[2].plot(row.index, 100 * row.erased, color="black", linestyle=":", label="erased pixels")
     _reference(axes[0], 100 * confidence)
     _reference(axes[1], 100 * accuracy)
-    axes[0].set(title="Confidence in the class\nsaid of the whole image", ylabel="%")
+    axes[0].set(title="Confidence in the class\npredicted for the whole image", ylabel="%")
     axes[1].set(title="Accuracy\n(bands: 95 % intervals)", ylabel="%")
     axes[2].set(title="Deciding places removed,\nand pixels erased", ylabel="%")
     for ax in axes:
@@ -132,30 +134,35 @@ def _reference(ax: Axes, value: float) -> None:
 
 @style.in_style
 def two_rules(heat: torch.Tensor, dataset: str, draws: int = 20, seed: int = 0) -> Figure:
-    """The paper's threshold by the mean and WS-DAN's by the maximum on the same heatmaps (N, H, W)."""
+    """The paper's threshold (relative to the mean) and WS-DAN's (to the maximum) on the same heatmaps (N, H, W)."""
     peak = np.sort((heat.amax((1, 2)) / heat.mean((1, 2)).clamp(min=1e-12)).numpy())
     fig, (left, right) = style.styled(2, 1, size=(6.6, 4.8))
     order = np.arange(1, len(peak) + 1)
     left.axhspan(*PAPER, color=style.COLOURS["drop"], alpha=0.35, label="the paper: 1 to 2 × mean")
     left.fill_between(
         order, WS_DAN[0] * peak, WS_DAN[1] * peak, alpha=0.35, hatch="//", color=style.COLOURS["raw"],
-        label="WS-DAN's code: .2 to .5 × max",
+        label="WS-DAN's code: 0.2 to 0.5 × max",
     )  # fmt: skip
-    left.plot(order, peak, color="black", label="the map's maximum")
+    left.plot(order, peak, color="black", label="maximum of the heatmap")
     left.set(
-        title="Where the threshold lies", xlabel="images, by peakedness", ylabel="heat / its mean", ylim=0
+        title="Where the threshold lies",
+        xlabel="images, sorted by peak height",
+        ylabel="heat / its mean",
+        ylim=0,
     )
     left.legend(fontsize=12)
     bins = np.linspace(0, 100, 41)
     for (low, high), by, branch, label in (
-        (PAPER, "mean", "drop", "the paper: by the mean"),
-        (WS_DAN, "max", "raw", "WS-DAN's code: by the max"),
+        (PAPER, "mean", "drop", "the paper: relative to the mean"),
+        (WS_DAN, "max", "raw", "WS-DAN's code: relative to the max"),
     ):
         shares = 100 * erased_shares(heat, low, high, by, draws, seed)
         hatch = "//" if by == "max" else None
         label = f"{label} ({shares.mean():.0f} % on average)"
         right.hist(shares, bins, alpha=0.45, color=style.COLOURS[branch], hatch=hatch, label=label)
-    right.set(title="How much goes", xlabel="% of the image erased", ylabel=f"images ({draws} draws each)")
+    right.set(
+        title="How much is erased", xlabel="% of the image erased", ylabel=f"images ({draws} draws each)"
+    )
     right.set_ylim(0, 1.35 * right.get_ylim()[1])  # room for the legend
     right.legend(fontsize=12)
     style.say_if_drawn(fig, dataset)

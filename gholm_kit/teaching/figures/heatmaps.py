@@ -1,4 +1,4 @@
-"""Pictures of chapter 01: how a heatmap comes about, what it depends on, what it costs and what it finds."""
+"""Figures of chapter 01: how a heatmap is computed, what it depends on, what it costs and what it finds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gholm_lib.config import Config
 from gholm_lib.gradcam import upsample
 from gholm_lib.loading import to_picture
 
-SIGNED = "PuOr_r"  # for numbers of either sign: both ends are dark, so those below 0 get a minus as well
-POSITIVE, NEGATIVE = "#b35806", "#8073ac"  # its two ends, of different grey
+SIGNED = "PuOr_r"  # for signed values; both ends are dark, so negative cells also get a minus sign
+POSITIVE, NEGATIVE = "#b35806", "#8073ac"  # its two ends; they differ in grey print too
 
 Interval = tuple[float, float, float]  # value, low, high
 
@@ -33,7 +33,7 @@ def pictures_of(images: Tensor, config: Config) -> np.ndarray:
 
 @style.in_style
 def channels_and_weights(image: Tensor, a: Tensor, weights: Tensor, config: Config, count: int = 5) -> Figure:
-    """The features that count most for a class, and the weight of every channel (eq. 1).
+    """The channels with the largest weights for a class, and the weights of all channels (eq. 1).
 
     image (3, H, W) normalised; a = A (C, h, w); weights a_k^c (C,)
     """
@@ -61,12 +61,12 @@ def _weight_bars(ax: Axes, weights: Tensor, marked: Sequence[int]) -> None:
         side = np.sign(values[k])
         ax.text(k, values[k] + 0.05 * side * top, str(k), ha="center", va="bottom" if side > 0 else "top")
     ax.set(xlabel="channel k", ylabel="$a_k^c$", ylim=(-1.3 * top, 1.3 * top), xlim=(-1, len(values)))
-    ax.set_title("Eq. (1): how much each channel counts for class c (the channels shown above are marked)")
+    ax.set_title("Eq. (1): weight of each channel for class c (numbered: the channels shown above)")
 
 
 @style.in_style
 def sum_relu_upsample(image: Tensor, summed: Tensor, cam: Tensor, config: Config) -> Figure:
-    """Eq. (2) and (3): the weighted sum, what the ReLU leaves of it, and the heatmap over the image.
+    """Eq. (2) and (3): the weighted sum, the same after the ReLU, and the heatmap over the image.
 
     image (3, H, W) normalised; summed, cam (h, w) before and after the ReLU
     """
@@ -93,9 +93,7 @@ def _signed_picture(ax: Axes, values: Tensor, limit: float, title: str):
     style.picture(ax, np.ones((*values.shape, 3)), title)
     shown = ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit)
     y, x = np.nonzero(values < 0)
-    ax.plot(
-        x, y, "_", color="black", markersize=6, markeredgewidth=1.5
-    )  # in grey print the sign would be lost
+    ax.plot(x, y, "_", color="black", markersize=6, markeredgewidth=1.5)  # grey print would not show the sign
     return shown
 
 
@@ -110,10 +108,10 @@ def map_grid(
     titles: Sequence[str] | None = None,
     regions: Sequence[Regions] | None = None,
 ) -> Figure:
-    """Columns are images, rows kinds of heatmap over them, with the contour at mu and a cross on the hottest pixel.
+    """One column per image, one row per kind of heatmap, with the contour at mu and a cross on the hottest pixel.
 
-    images (B, 3, H, W) normalised; rows: name → heat (B, H, W); titles: a word on each image; regions: discs of
-    the deciding parts, drawn on the images. A map of zeros is labelled as empty.
+    images (B, 3, H, W) normalised; rows: name → heat (B, H, W); titles: one per image; regions: discs of the
+    deciding parts, drawn on the images. A map that is zero everywhere is labelled "empty".
     """
     shown, count = pictures_of(images, config), len(images)
     fig = style.blank(2.2 + 2.1 * count, (1.2 if titles else 0.5) + 2.05 * (1 + len(rows)))
@@ -149,7 +147,7 @@ def _ring(ax: Axes, x: float, y: float, radius: float) -> None:
 def _cross(ax: Axes, x: int, y: int) -> None:
     for colour, width in (("black", 5), ("white", 2.5)):
         (mark,) = ax.plot(x, y, "+", color=colour, markersize=14, markeredgewidth=width, clip_on=False)
-        mark.set_in_layout(False)  # at the rim it would push the panels apart
+        mark.set_in_layout(False)  # at the edge of an image it would push the panels apart
 
 
 # ---------------------------------------------------------------------- measured
@@ -157,7 +155,7 @@ def _cross(ax: Axes, x: int, y: int) -> None:
 
 @style.in_style
 def share_bars(panels: Mapping[str, Mapping[str, Interval]], dataset: str) -> Figure:
-    """Shares in percent with their 95 % intervals, a panel for each measure; what is no heatmap is drawn hollow.
+    """Percentages with 95 % intervals, one panel per measure; baselines are hollow circles.
 
     panels: measure → {name: (value, low, high) in 0..1}. Names that start with "chance" or "centre" are baselines.
     """
@@ -183,7 +181,7 @@ def share_bars(panels: Mapping[str, Mapping[str, Interval]], dataset: str) -> Fi
 
 @style.in_style
 def cost_bars(seconds: Mapping[str, float], title: str) -> Figure:
-    """Times as multiples of the first, with milliseconds beside."""
+    """Times as multiples of the first one, with the milliseconds next to each bar."""
     names, base = list(seconds), next(iter(seconds.values()))
     ratios = [s / base for s in seconds.values()]
     fig = style.blank(11, 1.6 + 0.55 * len(names))
@@ -203,7 +201,7 @@ def cost_bars(seconds: Mapping[str, float], title: str) -> Figure:
 def forgetting_curves(
     kept: Mapping[str, Mapping[str, Interval]], unrelated: Interval, dataset: str
 ) -> Figure:
-    """How alike a map stays while the network forgets from the top down.
+    """How similar a heatmap stays to the trained network's while the network forgets from the top down.
 
     kept: kind of map → {block: (mean, low, high) of the rank correlation with the trained network's map};
     unrelated: the same for maps of two different images.
@@ -221,7 +219,10 @@ def forgetting_curves(
     ax.axhspan(low, high, color="0.8", zorder=0)
     ax.axhline(value, color="0.4", linestyle=":", label="maps of two different images")
     ax.set_xticks(x, labels)
-    ax.set(ylim=(-0.35, 1.08), xlabel="blocks that have forgotten, from the classifier down to the stem")
+    ax.set(
+        ylim=(-0.35, 1.08),
+        xlabel="blocks that have forgotten (weights shuffled), from the classifier down to the stem",
+    )
     ax.set_ylabel("rank correlation\nwith the trained map")
     ax.legend()
     style.say_if_drawn(fig, dataset)

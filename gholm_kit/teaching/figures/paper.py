@@ -1,4 +1,4 @@
-"""The paper's Figures 1 to 6, drawn from data and networks by the code that trains.
+"""The paper's Figures 1 to 6, drawn from data and networks with the training code.
 
 Figure 1 is ``figures.variance_grid``, Figure 5 ``figures.contrast.anchor_pairs``; the others are here.
 """
@@ -30,7 +30,7 @@ PLAIN, SHARED, LOSS = "#eeeeee", "#cfe3f2", "#fdf0c8"  # fills that stay light i
 
 @dataclass
 class Path:
-    """One image on its way through a network: what Figures 2, 3 and 6 show. Pictures are (s, s, 3) in 0..1."""
+    """The steps of one image through a network, for Figures 2, 3 and 6. Pictures are (s, s, 3) in 0..1."""
 
     picture: np.ndarray
     features: Tensor  # (C, h, w)
@@ -45,7 +45,7 @@ class Path:
 
 @torch.no_grad()
 def follow(net: GHOLMNet, sample: Sample, theta: float = 1.5) -> Path:
-    """Send one image through a network in eval mode; the class of the map is the predicted one."""
+    """Send one image through a network in eval mode; the heatmap is that of the predicted class."""
     config, device = net.config, next(net.parameters()).device
     image = to_input(load_image(sample.path), config)[None].to(device)
     features = net.backbone.forward_features(image)
@@ -69,7 +69,7 @@ def follow(net: GHOLMNet, sample: Sample, theta: float = 1.5) -> Path:
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """One axes without frame whose units are inches, nearly."""
+    """One axes without a frame, whose units are roughly inches."""
     fig, ax = style.styled(size=(width, height))
     ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     ax.axis("off")
@@ -113,7 +113,7 @@ def _heat_card(ax: Axes, path: Path, corner: tuple[float, float], side: float, c
 
 @style.in_style
 def whole_network(path: Path, config: Config) -> Figure:
-    """Figure 2: one backbone, three branches, four losses; the pictures are one image's own."""
+    """Figure 2: one backbone, three branches, four losses; all pictures come from one image."""
     fig, ax = _canvas(13.6, 7.4)
     x0, y0, x1, y1 = path.box
     _card(ax, path.picture, (0.1, 3.7), 2.2, f"image X\n{style.times(3, *path.heat.shape)}")
@@ -200,7 +200,7 @@ def gradcam_flow(path: Path, config: Config, channels: int = 4) -> Figure:
 
 
 def _tiles(maps: Sequence[Tensor]) -> np.ndarray:
-    """Maps (h, w) in two columns with a white line between, each on its own scale: (H, W, 3)."""
+    """Maps (h, w) in two columns, separated by white lines, each on its own scale: (H, W, 3)."""
     h, w = maps[0].shape
     rows = -(-len(maps) // 2)
     sheet = np.ones((rows * (h + 1) - 1, 2 * (w + 1) - 1, 3))
@@ -234,7 +234,7 @@ def block_steps(backbone: ConvNeXt) -> list[str]:
 
 @style.in_style
 def convnext_block(backbones: Mapping[str, ConvNeXt]) -> Figure:
-    """Figure 4 for each backbone: its last block's steps, from bottom to top, and the residual way round."""
+    """Figure 4 for each backbone: the steps of its last block, from bottom to top, and the residual connection."""
     fig, ax = _canvas(5.2 * len(backbones), 8.4)
     for place, (name, backbone) in enumerate(backbones.items()):
         x, steps = 5.2 * place + 2.2, block_steps(backbone)
@@ -272,9 +272,9 @@ def convnext_block(backbones: Mapping[str, ConvNeXt]) -> Figure:
 
 @style.in_style
 def branch_grid(columns: Sequence[tuple[str, str, Path | None]], mu: float) -> Figure:
-    """Figure 6: a column for each image; rows: image, heatmap over it, crop, erased image.
+    """Figure 6: one column per image; rows: image, heatmap over it, crop, erased image.
 
-    columns  (data set, caption, path); a path of None is a network that was not made, and its column says so
+    columns  (data set, caption, path); a path of None means that there is no network yet; the column says "not run"
     """
     fig, axes = style.styled(len(columns), 4, size=(1.75, 1.85), squeeze=False)
     fig.get_layout_engine().set(h_pad=0.1)
@@ -306,11 +306,11 @@ def _short(dataset: str) -> str:
 
 
 def verdict(logits: Tensor, label: int, classes: Sequence[str], width: int = 15) -> str:
-    """ "✓ class name": what is said, wrapped, and whether it is right."""
+    """ "✓ class name": the predicted class, wrapped, and whether it is right."""
     said = int(logits.argmax())
     return textwrap.fill(f"{'✓' if said == label else '✗'} {classes[said]}", width)
 
 
 def mistake(said: str, truth: str, width: int = 12) -> str:
-    """What is said of an image, and what it is, wrapped."""
+    """The class predicted for an image, and its true class, wrapped."""
     return "\n".join(textwrap.fill(text, width) for text in (f"✗ {said}", f"is {truth}"))

@@ -1,4 +1,4 @@
-"""The pictures of chapter 09: what the network makes of one picture, on one screen; how a picture gets in."""
+"""Figures of chapter 09: all branches for one picture on one screen; how a picture becomes the network's input."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gholm_kit.teaching.photos import Look, top
 from gholm_lib.config import Config
 from gholm_lib.loading import resized, to_input
 
-NAMES = {"raw": "Raw", "both": "answer: Raw + Crop", "crop": "Crop", "drop": "Drop (not in answer)"}
-NAME_PAD = 0.22  # inches on each side of a panel, for class names are wider than the pictures above them
-LETTERS = 26  # of a class's name fit over its bar
-BAR = 0.78  # of a panel's width stands for a probability of 1; its number is written beside it
+NAMES = {"raw": "Raw", "both": "answer: Raw + Crop", "crop": "Crop", "drop": "Drop (not in the answer)"}
+NAME_PAD = 0.22  # inches on each side of a panel: class names are wider than the pictures above them
+LETTERS = 26  # as many letters of a class name fit over its bar
+BAR = 0.78  # share of a panel's width for a probability of 1; the number stands beside the bar
 
 
 @style.in_style
@@ -31,11 +31,11 @@ def explorer_panel(
     label: int | None = None,
     source: str = "",
 ) -> Figure:
-    """Image and box, heat, crop, erased image; under them the likeliest classes of each branch.
+    """Image with box, heatmap, crop, erased image; below them the most likely classes of each branch.
 
-    title   what the picture is called
-    label   its true class, marked ✓; None when nobody knows
-    source  small print at the foot
+    title   name of the picture
+    label   its true class, marked ✓; None if unknown
+    source  small print at the bottom
     """
     # Wider than a 16:9 screen, so that the sliders fit above it.
     fig, axes = style.styled(4, 2, size=(3.3, 3.15), height_ratios=(1.3, 1))
@@ -44,14 +44,16 @@ def explorer_panel(
     style.picture(axes[0, 0], image, f"1  {short(title, 23)}\nand its box (eq. 5)")
     style.box(axes[0, 0], look.box)
     artist = style.heat_over(
-        axes[0, 1], image, look.heat.cpu().numpy(), mu, f"2  heat of\n{short(classes[look.target], 25)}"
+        axes[0, 1], image, look.heat.cpu().numpy(), mu, f"2  heatmap of\n{short(classes[look.target], 25)}"
     )
     style.heat_bar(fig, artist, axes.ravel().tolist())
     size = "empty mask: whole picture" if look.fallback else f"{100 * look.box_share:.0f} % of the picture"
     style.picture(axes[0, 2], style.pixels(look.crop, config), f"3  crop, μ = {mu:.2f}\n{size}")
     gone = 100 * float(look.erased_mask.float().mean())
     style.picture(
-        axes[0, 3], style.pixels(look.erased, config), f"4  erased, θ = {theta:.2f}\n{gone:.0f} % gone"
+        axes[0, 3],
+        style.pixels(look.erased, config),
+        f"4  erased, θ = {theta:.2f}\n{gone:.0f} % of the picture",
     )
     for ax, branch in zip(axes[1], NAMES, strict=True):
         class_bars(ax, top(look.logits[branch]), classes, branch, label)
@@ -60,7 +62,7 @@ def explorer_panel(
 
 
 def short(name: str, letters: int = LETTERS) -> str:
-    """A name that fits; what is cut is its middle, for cars differ by the year at the end."""
+    """A name cut to ``letters``; the middle goes, because car models differ by the year at the end."""
     tail = letters * 2 // 5
     return name if len(name) <= letters else f"{name[: letters - tail - 1]}…{name[-tail:]}"
 
@@ -68,7 +70,7 @@ def short(name: str, letters: int = LETTERS) -> str:
 def class_bars(
     ax: Axes, likeliest: Sequence[tuple[int, float]], classes: Sequence[str], branch: str, label: int | None
 ) -> None:
-    """Class names over bars of their probabilities; likeliest first; the true class, if known, with a ✓."""
+    """Class names over probability bars, most likely first; the true class, if known, gets a ✓."""
     for row, (k, p) in enumerate(likeliest):
         name = "✓ " * (k == label) + short(classes[k])
         # Not in the layout: a long name must not make all panels smaller.
@@ -83,7 +85,7 @@ def class_bars(
 
 @style.in_style
 def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
-    """One row a picture: the file, the square that it becomes, with the frame of what is used, and what is used."""
+    """One row per picture: the file, the resized square with the used part framed, and the network's input."""
     fig, axes = style.styled(3, len(images), size=(4.0, 3.2), squeeze=False)
     side = config.resize if config.random_crop else config.image_size
     edge = round((side - config.image_size) / 2)
@@ -100,7 +102,7 @@ def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
 
 @style.in_style
 def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) -> Figure:
-    """One column a picture: it and its box, its heat in means, the likeliest classes of the answer."""
+    """One column per picture: image with box, heatmap, and the most likely classes of the answer."""
     fig, axes = style.styled(len(looks), 3, size=(3.3, 2.9), height_ratios=(1.2, 1.2, 1), squeeze=False)
     fig.get_layout_engine().set(w_pad=NAME_PAD)
     for (top_ax, heat_ax, bars), (name, look) in zip(axes.T, looks.items(), strict=True):
@@ -116,10 +118,10 @@ def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) ->
 
 @style.in_style
 def confidences(known: np.ndarray, strange: np.ndarray, names: tuple[str, str], overlap: float) -> Figure:
-    """How sure the answer is: on pictures of the classes it knows, and on others.
+    """Confidence of the answer on pictures of the known classes, and on others (strangers).
 
-    known, strange  largest probability of the answer, one a picture
-    overlap         how often a stranger is the surer of a pair (half is chance)
+    known, strange  largest probability of the answer, one value per picture
+    overlap         share of pairs in which the network is surer about the stranger (0.5 is chance)
     """
     fig, ax = style.styled(1, 1, size=(9.5, 4.2))
     bins = np.linspace(0, 1, 21)
@@ -130,7 +132,7 @@ def confidences(known: np.ndarray, strange: np.ndarray, names: tuple[str, str], 
         share = np.full(len(values), 100 / len(values))
         ax.hist(values, bins, weights=share, color=colour, label=f"{name} ({len(values)} pictures)", **look)
     ax.set(xlabel="probability of the answer (Raw + Crop)", ylabel="% of the pictures", xlim=(0, 1))
-    ax.set_title(f"In {100 * overlap:.0f} % of all pairs the stranger is the surer one")
+    ax.set_title(f"In {100 * overlap:.0f} % of all pairs the network is surer about the stranger")
     ax.legend(loc="upper left")
     style.say_if_drawn(fig, names[0])
     return fig

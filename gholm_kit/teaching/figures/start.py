@@ -1,4 +1,4 @@
-"""The pictures that the notebooks show, each one function: data or records in, figure out."""
+"""Figures of chapter 00, one function each: from data, a network or a record to a figure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gholm_lib.records import Record
 def variance_samples(
     data: FineGrainedData, classes: Sequence[int], rows: int = 3, seed: int = 0
 ) -> list[list[Sample]]:
-    """``rows`` training images of each class, drawn from the seed: what :func:`variance_grid` shows."""
+    """``rows`` training images of each class, chosen at random by ``seed``, for :func:`variance_grid`."""
     rng, columns = np.random.default_rng(seed), []
     for label in classes:
         own = [s for s in data.train if s.label == label]
@@ -34,7 +34,7 @@ def variance_samples(
 
 
 def variance_grid(data: FineGrainedData, columns: Sequence[Sequence[Sample]]) -> Figure:
-    """Figure 1: columns are classes, rows are images. What differs within a column is not what decides."""
+    """Figure 1: one column per class, one row per image. What varies within a column does not decide the class."""
     fig, axes = style.styled(len(columns), len(columns[0]), size=(1.9, 1.9), squeeze=False)
     for column, samples in enumerate(columns):
         for row, sample in enumerate(samples):
@@ -45,9 +45,9 @@ def variance_grid(data: FineGrainedData, columns: Sequence[Sequence[Sample]]) ->
 
 
 def contact_sheet(data: FineGrainedData, notes: Sequence[str], columns: int = 8, cell: int = 128) -> Path:
-    """Write ``figures/contact_sheet_<name>.jpg``: one row a class, its name and a note on the left.
+    """Write ``figures/contact_sheet_<name>.jpg``: one row per class, with its name and a note on the left.
 
-    notes  one text for each class, for example the parts in which it departs from the others
+    notes  one text for each class, for example the parts in which it differs from the others
     """
     margin = 230
     sheet = Image.new("RGB", (margin + columns * cell, len(data.classes) * cell), "white")
@@ -65,7 +65,7 @@ def contact_sheet(data: FineGrainedData, notes: Sequence[str], columns: int = 8,
 
 
 def class_notes(truth: MiniTruth) -> list[str]:
-    """For each class of a mini set, the deciding parts in which it departs from the commonest variant."""
+    """For each class of a mini set, the deciding parts whose variant is not the most common one."""
     usual = {
         p: Counter(truth.traits(c)[p] for c in truth.classes).most_common(1)[0][0]
         for p in truth.deciding_parts
@@ -78,7 +78,7 @@ def class_notes(truth: MiniTruth) -> list[str]:
 
 
 def the_difference(data: FineGrainedData, a: Sample, b: Sample, part_points: dict) -> Figure:
-    """Two pictures of neighbouring classes, whole and around the parts that tell them apart.
+    """Two pictures of similar classes: the whole picture, and close-ups of the parts that tell them apart.
 
     part_points maps a part's name to its (x, y) in picture ``a`` and in picture ``b``.
     """
@@ -102,7 +102,7 @@ def _around(image: np.ndarray, point: tuple[float, float], half: int = 28) -> np
 def network_paths(
     net: GHOLMNet, samples: Sequence[Sample], classes: Sequence[str], theta: float = 1.5
 ) -> Figure:
-    """Figure 6 for some images, one a row: image, heatmap, mask and box, crop, erased; by the code that trains."""
+    """Figure 6, one row per image: image, heatmap, mask and box, crop, erased image. Uses the training code."""
     config, device = net.config, next(net.parameters()).device
     images = torch.stack([to_input(load_image(s.path), config) for s in samples]).to(device)
     net.eval()
@@ -142,7 +142,7 @@ def _verdict(logits: torch.Tensor, sample: Sample, classes: Sequence[str]) -> st
 
 @style.in_style
 def training_curve(record: Record) -> Figure:
-    """Loss terms, and test accuracy of Raw, Crop and their sum, over the epochs of a run."""
+    """Loss terms and test accuracy (Raw, Crop and Raw + Crop) over the epochs of a run."""
     fig, (left, right) = style.styled(2, 1, size=(6.5, 4.2))
     epochs = [e["epoch"] for e in record.curve]
     for term in record.curve[0]["losses"]:

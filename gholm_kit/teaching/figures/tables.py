@@ -1,7 +1,7 @@
-"""Pictures of tables: the paper's steps beside the measured ones, the ledger's readings, how many images it takes.
+"""Figures of tables: the paper's gains next to the measured ones, the ledger's readings, the test images needed.
 
-A measured difference is a dot with its 95 % interval, what the paper prints is a hollow diamond. What was not run,
-or has no common mean, says so.
+A dot with its 95 % interval is a measured difference, a hollow diamond is the paper's number. Entries that were not
+run, or have no common mean, are labelled as such.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gholm_kit import style
 from gholm_lib.uncertainty import Difference, images_needed
 
 MEASURED, PAPER, OTHER = "#000000", "#D55E00", "#0072B2"
-FAR = 15  # points; a reading so much better or worse is another matter than the rest
+FAR = 15  # points; a larger effect becomes an arrow, so that the scale still fits the others
 
 
 def _dot(ax: Axes, x: float, delta: Difference, **style) -> None:
@@ -40,7 +40,7 @@ def _drawn(fig: Figure, datasets: Sequence[str]) -> None:
 
 @style.in_style
 def steps(panels: Mapping[str, Mapping[str, tuple[float, Difference | str | None]]]) -> Figure:
-    """What each branch adds: panels by data set, in each name → (the paper's step, the measured one, or why there is
+    """What each branch adds, one panel per data set: name → (the paper's gain, the measured gain or why there is
     none; None: not run)."""
     fig, axes = style.styled(len(panels), 1, size=(6.2, 4.6), sharey=True, squeeze=False)
     for ax, (dataset, rows) in zip(axes[0], panels.items(), strict=True):
@@ -55,7 +55,7 @@ def steps(panels: Mapping[str, Mapping[str, tuple[float, Difference | str | None
         ax.set_xticks(range(len(rows)), rows)
         ax.set(title=dataset, xlim=(-0.5, len(rows) - 0.5))
         ax.legend()
-    axes[0, 0].set_ylabel("points above the row before")
+    axes[0, 0].set_ylabel("points above the previous row")
     _drawn(fig, list(panels))
     return fig
 
@@ -67,7 +67,7 @@ def mu_steps(
     tested: Mapping[float, Difference | None],
     dataset: str,
 ) -> Figure:
-    """Table 4 as differences to mu = 1.7 in points: printed, trained with each mu, one network tested with each."""
+    """Table 4 as points above mu = 1.7: the paper's, trained with each mu, one network tested with each."""
     fig, ax = style.styled(size=(10, 4.8))
     _zero(ax)
     for k, mu in enumerate(paper):
@@ -84,7 +84,7 @@ def mu_steps(
                 label = None
         if label == name:
             ax.plot([], [], marker, color=colour, label=f"{name}: not run")
-    ax.set(xlabel="μ", ylabel="points against μ = 1.7", xticks=list(paper))
+    ax.set(xlabel="μ", ylabel="points above μ = 1.7", xticks=list(paper))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     _drawn(fig, [dataset])
     return fig
@@ -92,10 +92,10 @@ def mu_steps(
 
 @style.in_style
 def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset: str) -> Figure:
-    """The ledger: (question, reading, effect, words) a line; effect in points against our readings.
+    """The ledger, one line per (question, reading, effect, words); effects in points relative to our readings.
 
-    What lies more than FAR points away is an arrow with its number, and no interval is followed further than that,
-    so that the others can be told apart.
+    An effect beyond FAR points is an arrow with its number. The axis ends there too, even where an interval goes
+    on, so that small effects stay readable.
     """
     fig, ax = style.styled(size=(12, 0.42 * len(effects) + 1.2))
     ax.axvline(0, color="0.6", lw=1.5, zorder=0)
@@ -112,13 +112,13 @@ def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset
     ax.set_yticks(range(len(effects)), [f"{q}: {r}" for q, r, *_ in effects])
     near = [d for _, _, d, _ in effects if d and abs(d.mean) <= FAR]
     reach = min(FAR, max((abs(x) for d in near for x in (d.low, d.high)), default=1)) + 1
-    ax.set(xlabel="points against our reading", ylim=(len(effects) - 0.5, -0.5), xlim=(-reach, reach))
+    ax.set(xlabel="points above our reading", ylim=(len(effects) - 0.5, -0.5), xlim=(-reach, reach))
     _drawn(fig, [dataset])
     return fig
 
 
 def _far_away(ax: Axes, row: int, value: float, colour: str) -> None:
-    """An arrow at the edge of the chart, whatever its scale, and the number."""
+    """An arrow at the edge of the chart, independent of its scale, and the number."""
     side = value > 0
     place = {"transform": ax.get_yaxis_transform(), "color": colour}
     ax.plot(float(side), row, ">" if side else "<", markersize=12, clip_on=False, **place)
@@ -129,7 +129,7 @@ def _far_away(ax: Axes, row: int, value: float, colour: str) -> None:
 
 @style.in_style
 def images_for(accuracy: float, disagreement: float | None, marks: Mapping[str, int]) -> Figure:
-    """Test images that a true difference needs (80 % power, 5 % level), unpaired and paired; marks: test sets."""
+    """Test images needed to detect a difference (80 % power, 5 % level), unpaired and paired; marks: test sets."""
     fig, ax = style.styled(size=(9.5, 4.8))
     points = np.geomspace(0.1, 5, 60)
     unpaired = [images_needed(p, accuracy) for p in points]

@@ -1,4 +1,4 @@
-"""Pictures and tables of chapter 05: recipe, schedule, what a loss and a step are made of, reading a record."""
+"""Figures and tables of chapter 05: recipe, schedule, the parts of the loss and of a step, reading a record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TERMS = {
     "drop": "γ · Drop (eq. 9)",
     "sup": "contrastive (eq. 11)",
 }
-# Stages of a pass that the plain network has not.
+# Stages of a pass that the plain network does not have.
 _OWN = ["heatmap", "threshold and boxes", "crop", "erase"]
 _HATCHES = {"raw": "", "crop": "//", "drop": "..", "sup": "xx"}
 
@@ -39,9 +39,9 @@ _HATCHES = {"raw": "", "crop": "//", "drop": "..", "sup": "xx"}
 
 @dataclass(frozen=True)
 class Note:
-    """What the source of the Config says of a field."""
+    """What the source of the Config says about a field."""
 
-    group: str  # of the comment above it, "" before the first
+    group: str  # heading in the comments above the field, "" before the first
     text: str  # its docstring
 
 
@@ -61,9 +61,9 @@ def notes() -> dict[str, Note]:
 
 
 def recipe(settings: Mapping[str, Config], wanted: Sequence[str]) -> str:
-    """Markdown: some settings of the Config, a column for each config, and each one's source or reason.
+    """Markdown table of some settings: one column per config, and each setting's source or reason.
 
-    wanted  names of fields, or words that a group's heading begins with, for example "losses" or "optimisation"
+    wanted  names of fields, or the first words of a group's heading, for example "losses" or "optimisation"
     raises  ValueError when there is neither a field nor a group of that name
     """
     lines = [
@@ -74,7 +74,7 @@ def recipe(settings: Mapping[str, Config], wanted: Sequence[str]) -> str:
         group = {k: n for k, n in notes().items() if n.group.startswith(word)}
         if word not in notes() and not group:
             known = sorted({n.group for n in notes().values()} - {""})
-            raise ValueError(f"no field and no group {word!r} in the Config; groups are {', '.join(known)}")
+            raise ValueError(f"the Config has no field and no group {word!r}; choose from {', '.join(known)}")
         if word not in notes():
             lines.append(f"| **{next(iter(group.values())).group}** |" + " |" * (len(settings) + 1))
         for name in [word] if word in notes() else group:
@@ -94,7 +94,7 @@ def _plain(value: object) -> str:
 
 @style.in_style
 def schedule(settings: Mapping[str, Config]) -> Figure:
-    """Learning rate over the epochs of each config, from the function that training asks."""
+    """Learning rate over the epochs of each config, from the function that training uses."""
     fig, axes = style.styled(len(settings), 1, size=(6.2, 4), squeeze=False)
     for ax, (name, config) in zip(axes[0], settings.items(), strict=True):
         epochs = np.arange(config.epochs)
@@ -128,7 +128,7 @@ def total_made_of(record: Record) -> Figure:
             look = {"color": style.COLOURS[term], "hatch": _HATCHES[term], "edgecolor": "white", "width": 0.7}
             ax.bar(epochs, values, bottom=bottom, label=name, **look)
             bottom += values
-    ax.set(xlabel="epoch", ylabel="loss (training)", title="What the total loss is made of (eq. 10, 12)")
+    ax.set(xlabel="epoch", ylabel="loss (training)", title="Weighted terms of the total loss (eq. 10, 12)")
     ax.set_xticks(epochs)
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     style.say_if_drawn(fig, record.config["dataset"])
@@ -139,19 +139,19 @@ def total_made_of(record: Record) -> Figure:
 
 
 def own_stages(table: pd.DataFrame, kind: str = TRAINING) -> tuple[float, float]:
-    """Share of a pass that the method's own stages take; the whole over its floor. ``table`` as for step_time."""
+    """Share of a pass that the method's own stages take, and whole pass / floor. ``table`` as for step_time."""
     rows = table[table["pass"] == kind].set_index("stage")
     return float(rows["share of step"].reindex(_OWN).sum()), float(_whole(rows)["ratio to floor"])
 
 
 def _whole(rows: pd.DataFrame) -> pd.Series:
-    """The row of the whole pass, as a measurement or a kept file calls it."""
+    """The row of the whole pass; a measurement and a kept file name it differently."""
     return rows.loc["whole" if "whole" in rows.index else f"whole, {OURS}"]
 
 
 @style.in_style
 def step_time(table: pd.DataFrame) -> Figure:
-    """Where the time goes, a panel for each kind of pass; ``table`` from ``stages`` or ``kept_results``."""
+    """Where the time goes, one panel per kind of pass; ``table`` from ``stages`` or ``kept_results``."""
     passes = list(dict.fromkeys(table["pass"]))
     fig, axes = style.styled(len(passes), 1, size=(6.4, 4.8), squeeze=False)
     for ax, kind in zip(axes[0], passes, strict=True):
@@ -175,7 +175,7 @@ def step_time(table: pd.DataFrame) -> Figure:
 
 @contextmanager
 def stopped_after(epochs: int) -> Iterator[None]:
-    """Inside, a run gets a KeyboardInterrupt, as from Ctrl-C, once so many epochs are done and saved."""
+    """Inside this context, a run is interrupted as by Ctrl-C once ``epochs`` epochs are done and saved."""
     save = training._Run._save_checkpoint
 
     def save_and_stop(run, seconds: float) -> None:
@@ -205,7 +205,7 @@ def agreement(predictions: Predictions) -> pd.DataFrame:
 
 @style.in_style
 def predictions_picture(record: Record, classes: Sequence[str]) -> Figure:
-    """What a record knows image by image: confusions of the answer, and how Raw and Crop agree."""
+    """What a record contains image by image: confusion matrix of the answer, and agreement of Raw and Crop."""
     count = len(classes)
     found = record.predictions
     confusion = np.zeros((count, count), int)
@@ -222,7 +222,7 @@ def predictions_picture(record: Record, classes: Sequence[str]) -> Figure:
             text = {"ha": "center", "va": "center", "fontsize": 11, "color": "white" if dark else "black"}
             ax.text(column, row, str(confusion[row, column]), **text)
         ax.set_xticks(range(count), range(1, count + 1))
-    ax.set(title="answer (columns) to each class (rows)")
+    ax.set(title="Confusion matrix: class (rows), answer (columns)")
     if with_crop:
         _agreement_bars(axes[0, 1], agreement(found))
     style.say_if_drawn(fig, record.config["dataset"])
@@ -243,10 +243,10 @@ def _agreement_bars(ax, table: pd.DataFrame) -> None:
 
 
 def flat_runs(images: int, wavering: float, epochs: int, runs: int, seed: int = 0) -> np.ndarray:
-    """Test accuracy of networks that learn nothing more: (runs, epochs), in points around their mean.
+    """Simulated test accuracy of networks that no longer learn: (runs, epochs), in points around the mean.
 
-    Of the test images a share ``wavering`` is right or wrong by the toss of a coin after each epoch; all others stay
-    as they are. So every epoch is equally good, and what differs is luck.
+    After each epoch, a coin toss decides for a share ``wavering`` of the test images whether they are right; the
+    others never change. So every epoch is equally good, and all differences are chance.
     """
     coins = round(wavering * images)
     right = np.random.default_rng(seed).binomial(coins, 0.5, (runs, epochs))
@@ -254,7 +254,7 @@ def flat_runs(images: int, wavering: float, epochs: int, runs: int, seed: int = 
 
 
 def optimism(accuracies: np.ndarray) -> np.ndarray:
-    """(runs, epochs) → (epochs,): mean gain, in points, of the best of the first epochs over the last of them."""
+    """(runs, epochs) → (epochs,): mean gain, in points, of the best epoch so far over the current one."""
     return (np.maximum.accumulate(accuracies, 1) - accuracies).mean(0)
 
 
@@ -262,7 +262,7 @@ def optimism(accuracies: np.ndarray) -> np.ndarray:
 def best_or_last(
     one: np.ndarray, gains: Mapping[str, np.ndarray], seen: Sequence[tuple[int, float]], step: float
 ) -> Figure:
-    """What reporting the best test epoch adds.
+    """How much reporting the best test epoch inflates the accuracy.
 
     one    (epochs,) a simulated run in points around its mean
     gains  name → optimism by number of epochs tested
@@ -280,8 +280,8 @@ def best_or_last(
     left.set(
         ylim=(-reach, reach),
         xlabel="epoch",
-        ylabel="points from the truth",
-        title="One run that learns nothing",
+        ylabel="points from the true accuracy",
+        title="One simulated run that no longer learns",
     )
     left.legend(loc="lower center", ncols=2, fontsize=12)
     for (name, gain), dash in zip(gains.items(), ("-", "--", ":", "-."), strict=False):
@@ -291,6 +291,6 @@ def best_or_last(
         right.plot(x, y, "o", color=style.COLOURS["crop"], markersize=9, label="kept records", alpha=0.7)
     right.axhline(step, color=style.COLOURS["drop"], linewidth=2, linestyle=(0, (1, 1)))
     right.text(len(one), step, f"{step:g} points", va="bottom", ha="right", fontsize=12)
-    right.set(xlabel="test epochs to choose from", ylabel="points", title="Best test epoch − last epoch")
+    right.set(xlabel="number of epochs tested", ylabel="points", title="Best test epoch − last epoch")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=12)
     return fig

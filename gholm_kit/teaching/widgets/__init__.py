@@ -1,4 +1,4 @@
-"""Sliders for the notebooks: each is a pure ``render`` function, controls, and a picture.
+"""Interactive figures for the notebooks: each is a pure ``render`` function and some controls.
 
-``panel.Panel`` joins them; ``crops``, ``erasure`` and ``photos`` are chapters 02, 03 and 09.
+``panel.Panel`` connects the two; ``crops``, ``erasure`` and ``photos`` belong to chapters 02, 03 and 09.
 """

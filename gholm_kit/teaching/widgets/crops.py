@@ -24,7 +24,7 @@ def render(
     mu: float,
     connectivity: int,
 ) -> tuple[Figure, str]:
-    """Heat, mask, components, box and crop of one picture, and the same in words."""
+    """Heatmap, mask, components, box and crop of one picture, and the same in words."""
     fig = crops.threshold_steps(net, study, heat, picture, [mu], classes, connectivity)
     return fig, in_words(net, study, heat, classes, picture, mu, connectivity)
 
@@ -38,7 +38,7 @@ def in_words(
     mu: float,
     connectivity: int = 8,
 ) -> str:
-    """What :func:`render` shows, with its numbers."""
+    """Description of what :func:`render` shows, with its numbers."""
     one = slice(picture, picture + 1)
     mask = masking.threshold(heat[one], mu)
     count = len(component_boxes(mask[0].numpy(), connectivity)[1])
@@ -55,10 +55,12 @@ def in_words(
     )
     if study.deciding is not None:
         words.append(
-            f"the box holds {100 * float(share(study.deciding[one], inside)):.0f} % of the deciding places"
+            f"the box contains {100 * float(share(study.deciding[one], inside)):.0f} % of the deciding places"
         )
     if study.boxes is not None:
-        words.append(f"its overlap with the true box (IoU) is {float(iou(boxes, study.boxes[one])):.2f}")
+        words.append(
+            f"the overlap of the box with the true box (IoU) is {float(iou(boxes, study.boxes[one])):.2f}"
+        )
     label = int(study.labels[picture])
     p = logits_of(net, masking.crop(study.images[one], boxes, size))[0].softmax(-1)
     said = f"{classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %"
@@ -73,12 +75,14 @@ def _percent(mask: torch.Tensor) -> str:
 def panel(
     net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
 ) -> Panel:
-    """Slider of mu, choice of picture (indices into ``study``) and of the neighbours that make a component."""
+    """A slider for mu, a menu of pictures (indices into ``study``), a menu for the connectivity of components."""
     return Panel(
         partial(render, net, study, heat, classes),
         {
             "picture": picture_dropdown(study, classes, pictures),
-            "mu": slider("μ", 1.7, 0.5, 3.0, 0.1, hint="threshold of eq. (5), in means of the heatmap"),
-            "connectivity": dropdown("neighbours", [8, 4], hint="which pixels belong together"),
+            "mu": slider("μ", 1.7, 0.5, 3.0, 0.1, hint="threshold of eq. (5), in units of the mean heat"),
+            "connectivity": dropdown(
+                "neighbours", [8, 4], hint="which neighbours belong to one component; 8 includes diagonals"
+            ),
         },
     )

@@ -1,4 +1,4 @@
-"""The slider of chapter 03: theta of eq. (6) and the fill, and what the network sees then."""
+"""The controls of chapter 03: theta of eq. (6), the fill, and what the network sees after the erasure."""
 
 from __future__ import annotations
 
@@ -40,34 +40,35 @@ def in_words(
     fill: str,
     seed: int = 0,
 ) -> str:
-    """What :func:`render` shows, with its numbers."""
+    """Description of what :func:`render` shows, with its numbers."""
     one = slice(picture, picture + 1)
     x, mask = study.images[one], masking.threshold(heat[one], theta)
     pictures = [x, *(erased(net, x, m, fill, seed) for m in (mask, moved(mask, seed)))]
     whole, gone, control = logits_of(net, torch.cat(pictures)).softmax(1)  # each (K,)
     said = int(whole.argmax())
-    words = [f"θ = {theta:.2f} erases {100 * float(mask.float().mean()):.0f} % of the picture, fill {fill}"]
+    words = [f"θ = {theta:.2f} erases {100 * float(mask.float().mean()):.0f} % of the picture (fill: {fill})"]
     if study.deciding is not None:
-        words.append(f"with it {100 * float(share(study.deciding[one], mask)):.0f} % of the deciding places")
+        words.append(
+            f"this removes {100 * float(share(study.deciding[one], mask)):.0f} % of the deciding places"
+        )
     sure = [f"{100 * float(p[said]):.0f} %" for p in (whole, gone, control)]
     mark = "right" if said == int(study.labels[picture]) else "wrong"
-    words.append(f"confidence in {classes[said]} ({mark}) goes from {sure[0]} to {sure[1]}")
-    words.append(f"to {sure[2]} when the same shape is erased elsewhere")
-    words.append(f"of the erased picture the network says {classes[int(gone.argmax())]}")
+    words.append(f"confidence in {classes[said]} ({mark}) changes from {sure[0]} to {sure[1]}")
+    words.append(f"it is {sure[2]} when the same shape is erased elsewhere")
+    words.append(f"the network classifies the erased picture as {classes[int(gone.argmax())]}")
     return "; ".join(words) + "."
 
 
 def panel(
     net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
 ) -> Panel:
-    """Slider of theta, choice of fill and of picture (indices into ``study``)."""
+    """A slider for theta, a menu of fills and a menu of pictures (indices into ``study``)."""
+    hint = "threshold of eq. (6), in units of the mean heat; the paper samples from 1 to 2"
     return Panel(
         partial(render, net, study, heat, classes),
         {
             "picture": picture_dropdown(study, classes, pictures),
-            "theta": slider(
-                "θ", 1.5, 0.5, 4.0, 0.1, hint="threshold of eq. (6), in means; the paper draws from 1 to 2"
-            ),
-            "fill": dropdown("fill", masking.FILLS, hint="what the erased pixels become"),
+            "theta": slider("θ", 1.5, 0.5, 4.0, 0.1, hint=hint),
+            "fill": dropdown("fill", masking.FILLS, hint="what replaces the erased pixels"),
         },
     )

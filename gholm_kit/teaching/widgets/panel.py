@@ -1,8 +1,8 @@
-"""What the kit's sliders share: labelled controls and a panel that redraws a picture and hides no error.
+"""Shared by the kit's widgets: labelled controls, and a panel that redraws a picture and shows every error.
 
-A widget is a pure function ``render(**values) -> (figure or PNG bytes, alt text)``, which tests call without any
-browser, and a :class:`Panel` that calls it whenever a control moves. ``observe`` is used, not ``interact``, which
-prints a callback's error where nobody looks and goes on.
+A widget is a pure function ``render(**values) -> (figure or PNG bytes, alt text)``, which tests call without a
+browser, and a :class:`Panel` that calls it whenever a control changes. We use ``observe``, not ``interact``, which
+prints a callback's error where nobody looks and carries on.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from gholm_kit import style
 from gholm_kit.teaching.deciding_parts import Study
 
 Render = Callable[..., tuple[Figure | bytes, str]]
-DPI = 70  # a picture that is redrawn at every step has to be quick
+DPI = 70  # low, because a picture that is redrawn at every step must be fast
 _WIDE = {"description_width": "initial"}
 
 
 def slider(
     label: str, value: float, low: float, high: float, step: float = 0.1, hint: str = ""
 ) -> widgets.FloatSlider:
-    """A slider with its name and number beside it; Tab reaches it, the arrow keys move it by ``step``.
+    """A slider with its label and value beside it; Tab selects it, the arrow keys move it by ``step``.
 
-    hint  what it does, shown on hovering
+    hint  what it does; shown when the pointer rests on it
     """
     return widgets.FloatSlider(
         value=value,
@@ -36,7 +36,7 @@ def slider(
         step=step,
         description=label,
         tooltip=hint or label,
-        continuous_update=False,  # redraw when the handle is let go or a key is pressed, not on the way
+        continuous_update=False,  # redraw when the handle is released or a key is pressed, not while dragging
         readout_format=".2f",
         style=_WIDE,
         layout=widgets.Layout(width="480px", max_width="100%"),
@@ -44,7 +44,7 @@ def slider(
 
 
 def dropdown(label: str, options: Iterable, value: Any = None, hint: str = "") -> widgets.Dropdown:
-    """A list to choose from; ``options`` are values or (text, value) pairs, ``value`` None takes the first."""
+    """A drop-down menu; ``options`` are values or (text, value) pairs; ``value`` None selects the first."""
     options = list(options)
     chosen = {} if value is None else {"value": value}
     return widgets.Dropdown(
@@ -58,18 +58,18 @@ def dropdown(label: str, options: Iterable, value: Any = None, hint: str = "") -
 
 
 def picture_dropdown(study: Study, classes: Sequence[str], pictures: Sequence[int]) -> widgets.Dropdown:
-    """A choice among pictures (indices into ``study``), named by their classes."""
+    """A menu of pictures (indices into ``study``), labelled by class."""
     return dropdown("picture", [(f"{classes[int(study.labels[i])]} ({i})", int(i)) for i in pictures])
 
 
 class Panel(widgets.VBox):
-    """Controls, a line for errors, a picture and its description in words.
+    """Controls, an error line, a picture and its description in words.
 
-    render    ``render(**values) -> (figure or PNG bytes, alt text)``; values by the controls' names
+    render    ``render(**values) -> (figure or PNG bytes, alt text)``; one value per control, by name
     controls  name → widget with a ``value``
 
-    ``panel.controls["mu"].value = 2`` redraws. If ``render`` raises, the exception is kept in ``panel.error``, said
-    in a visible line (the old picture goes, so that no stale one passes for an answer), and raised.
+    ``panel.controls["mu"].value = 2`` redraws. If ``render`` raises, the exception is kept in ``panel.error``, shown
+    in the error line and raised again. The old picture disappears, so that nobody takes it for the new result.
     """
 
     def __init__(self, render: Render, controls: Mapping[str, widgets.Widget]) -> None:
@@ -93,15 +93,15 @@ class Panel(widgets.VBox):
 
     @property
     def alt(self) -> str:
-        """What the picture shows, in words; screen readers find it under the picture."""
+        """What the picture shows, in words; it stands below the picture, where screen readers find it."""
         return self._alt
 
     def __repr__(self) -> str:
-        """What stands on a page where no kernel runs."""
+        """The text shown on a page without a running kernel."""
         return f"(Controls for {', '.join(self.controls)}; they work in a running notebook.)"
 
     def refresh(self) -> None:
-        """Draw the picture for the controls' present values."""
+        """Draw the picture for the current values of the controls."""
         try:
             drawn, alt = self.render(**self.values)
             png = drawn if isinstance(drawn, bytes) else style.png(drawn, dpi=DPI)
@@ -118,7 +118,7 @@ class Panel(widgets.VBox):
     def _show(self, png: bytes, alt: str) -> None:
         # Not as the image's tooltip: with one, the browser's ImageView (ipywidgets 8.1) fails and shows no picture.
         self.image.value, self._alt = png, alt
-        self.image.layout.display = "" if png else "none"  # no broken-picture sign
+        self.image.layout.display = "" if png else "none"  # no broken-image icon
         self.caption.value = f"<p style='max-width:70em'>{html.escape(alt)}</p>"
 
     def _changed(self, change: dict) -> None:

@@ -1,7 +1,7 @@
-"""The explorer of chapter 09: any picture, every branch, mu, theta, fill and class under your hands.
+"""The explorer of chapter 09: any picture through every branch, with controls for mu, theta, fill and class.
 
 In a lecture: right-click on the picture, "Create New View for Cell Output". It opens in a tab of its own; View →
-Appearance → Simple Interface (Ctrl Shift D) leaves that tab alone, Ctrl B folds the side bar, F11 fills the screen.
+Appearance → Simple Interface (Ctrl Shift D) shows that tab alone, Ctrl B hides the side bar, F11 is full screen.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gholm_lib.masking import FILLS
 from gholm_lib.model import GHOLMNet
 
 DPI = 110  # full screen on a projector
-# Instead of a class. Not None: with it among the values, a Dropdown starts empty under some hash seeds.
+# Stands for the predicted class. Not None: with that as a value, a Dropdown starts empty under some hash seeds.
 PREDICTED = -1
-LARGEST_UPLOAD_MB = 9  # Jupyter's server drops messages of 10 MiB and more, and the connection with them
+LARGEST_UPLOAD_MB = 9  # Jupyter's server rejects messages of 10 MiB and more, and closes the connection
 _STYLE = """<style>
 .gholm-explorer .widget-label, .gholm-explorer .widget-readout, .gholm-explorer select, .gholm-explorer input,
 .gholm-explorer button, .gholm-explorer p { font-size: 17px; }
@@ -47,13 +47,13 @@ def render(
     label: int | None = None,
     attended: tuple | None = None,
 ) -> tuple[bytes, str]:
-    """The explorer's picture (PNG) of a photo and the same in words; ``label`` is its true class, where known."""
+    """The explorer's picture (PNG) of a photo and the same in words; ``label`` is its true class, if known."""
     config = net.config
     device = next(net.parameters()).device
     seen = look(net, to_input(photo.image, config).to(device), mu, theta, fill, target, attended)
     drawn = ": drawn teaching data, not photographs" * config.dataset.startswith("mini_")
     fig = explorer_panel(
-        seen, classes, config, mu, theta, photo.name, label, f"the network knows {config.dataset}{drawn}"
+        seen, classes, config, mu, theta, photo.name, label, f"network trained on {config.dataset}{drawn}"
     )
     return style.png(fig, dpi=DPI), in_words(seen, classes, photo, mu, theta, label)
 
@@ -61,16 +61,16 @@ def render(
 def in_words(
     seen: Look, classes: Sequence[str], photo: Photo, mu: float, theta: float, label: int | None = None
 ) -> str:
-    """What :func:`render` shows, with its numbers."""
+    """Description of what :func:`render` shows, with its numbers."""
     said = {branch: _said(logits, classes, label) for branch, logits in seen.logits.items()}
     size = f"{100 * seen.box_share:.0f} % of the picture"
     if seen.fallback:
-        size = "the whole picture, because nothing is above μ"
+        size = "the whole picture, because no pixel is above μ"
     gone = 100 * float(seen.erased_mask.float().mean())
     return (
-        f"{photo.name}: Raw says {said['raw']}. Heat of {classes[seen.target]}. μ = {mu:.2f}: the crop is {size}, "
-        f"and Crop says {said['crop']}. The answer, Raw + Crop: {said['both']}. "
-        f"θ = {theta:.2f}: {gone:.0f} % erased, then it says {said['drop']}."
+        f"{photo.name}: Raw says {said['raw']}. The heatmap is for {classes[seen.target]}. "
+        f"μ = {mu:.2f}: the crop is {size}, and Crop says {said['crop']}. The answer, Raw + Crop: {said['both']}. "
+        f"θ = {theta:.2f}: {gone:.0f} % erased, and Drop says {said['drop']}."
     )
 
 
@@ -83,10 +83,11 @@ def _said(logits, classes: Sequence[str], label: int | None) -> str:
 class Explorer(Panel):
     """Upload or choose a picture, move mu and theta, choose fill and class.
 
-    net      in eval mode; samples of the classes it knows, grouped by their label
+    net      in eval mode
+    samples  pictures of the classes that it knows
     photos   pictures of your own to start with; the last one is shown
 
-    A file that cannot be read is refused in one sentence (``explorer.notice``), and the picture stays.
+    A file that cannot be read is refused in one sentence (``explorer.notice``); the old picture stays.
     """
 
     def __init__(
@@ -112,14 +113,14 @@ class Explorer(Panel):
             "target": dropdown(
                 "heat of",
                 [("predicted class", PREDICTED), *named],
-                hint="class c of eq. (1); the paper: predicted",
+                hint="class c of eq. (1); the paper uses the predicted class",
             ),
-            "fill": dropdown("erase with", FILLS, net.config.fill, hint="what erased pixels become"),
+            "fill": dropdown("erase with", FILLS, net.config.fill, hint="what replaces the erased pixels"),
             "mu": slider(
-                "μ", net.config.mu, 0, 5, 0.1, hint="threshold of the crop, eq. (5), in means of the heat"
+                "μ", net.config.mu, 0, 5, 0.1, hint="crop threshold, eq. (5), in units of the mean heat"
             ),
             "theta": slider(
-                "θ", 1.5, 0, 5, 0.1, hint="threshold of the erasure, eq. (6), in means of the heat"
+                "θ", 1.5, 0, 5, 0.1, hint="erasure threshold, eq. (6), in units of the mean heat"
             ),
         }
         self.upload = widgets.FileUpload(
@@ -128,7 +129,7 @@ class Explorer(Panel):
             layout=widgets.Layout(width="max-content"),
         )
         self.notice = widgets.HTML()
-        self._told: tuple | None = None  # the picture of which the notice speaks
+        self._told: tuple | None = None  # the picture that the notice is about
         for name in ("mu", "theta"):
             controls[name].layout.width = "380px"
         super().__init__(self._render, controls)
@@ -138,19 +139,17 @@ class Explorer(Panel):
         row.children = [self.upload, *row.children]
         rules = widgets.HTML(_STYLE, layout=widgets.Layout(display="none"))
         self.children = [rules, row, self.notice, *rest]
-        self.layout.padding = "4px 12px"  # in a tab of its own nothing else keeps it off the edge
+        self.layout.padding = "4px 12px"  # in a tab of its own, nothing else provides a margin
         self.add_class("gholm-explorer")
         self.upload.observe(self._uploaded, names="value")
 
     def show(self, photo: Photo) -> None:
-        """Put a picture into the list of pictures and show it."""
+        """Add a picture to the list of pictures and show it."""
         self.photos.append(photo)
         picture = self.controls["picture"]
         shown = picture.value
         with self.hold_trait_notifications():
-            picture.unobserve(
-                self._changed, names="value"
-            )  # a new list resets the value: not worth a drawing
+            picture.unobserve(self._changed, names="value")  # a new list resets the value: no need to redraw
             picture.options, picture.value = self._choices(), shown
             picture.observe(self._changed, names="value")
         picture.value = self._last()
@@ -164,7 +163,7 @@ class Explorer(Panel):
         return ("photo", len(self.photos) - 1) if self.photos else None
 
     def _photo(self, picture: tuple[str, int], number: int) -> tuple[Photo, int | None]:
-        """The chosen picture and its true class, None for your own; a number past the last one is the last."""
+        """The chosen picture and its true class, None for your own; too large a number gives the last picture."""
         kind, k = picture
         if kind == "photo":
             return self.photos[k], None
@@ -184,7 +183,7 @@ class Explorer(Panel):
         photo, label = self._photo(picture, number)
         target = None if target == PREDICTED else target
         attended = self._attended(picture, number, target)
-        if (picture, number) != self._told:  # what is said of an upload stays while the sliders move
+        if (picture, number) != self._told:  # the notice on an upload stays while the sliders move
             self._told = picture, number
             own_size = [] if label is not None else [way_in(photo.image.size, self.net.config)]
             self._notice(" · ".join([*own_size, *photo.notes]))
@@ -195,9 +194,9 @@ class Explorer(Panel):
             try:
                 self.show(read_photo(file["content"], file["name"]))
             except PhotoError as error:
-                self._notice(f"{error} The picture below is still the one before.", bad=True)
+                self._notice(f"{error} The picture below is still the previous one.", bad=True)
         if change["new"]:
-            self.upload.value = ()  # so that the same file, mended, can be taken again
+            self.upload.value = ()  # so that the same file, once repaired, can be uploaded again
 
     def _notice(self, words: str, bad: bool = False) -> None:
         look = 'role="alert" style="color:#b00020;font-weight:bold"' if bad else 'role="status"'

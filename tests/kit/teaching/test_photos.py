@@ -213,7 +213,7 @@ def test_the_way_in_is_told():
         "1200 × 600 pixels, squeezed 2 to 1 into a square of 128 × 128, of which the middle 112 × 112 is used "
         "(23 % cut off)"
     )
-    assert "made a square of 128" in way_in((500, 500), config)
+    assert "resized to a square of 128" in way_in((500, 500), config)
     dogs = config.replace(random_crop=False)
     assert way_in((50, 100), dogs) == "50 × 100 pixels, squeezed 2 to 1 into a square of 112 × 112"
 

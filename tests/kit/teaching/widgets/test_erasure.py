@@ -13,14 +13,14 @@ def test_render_says_what_it_shows(small_study):
     net, study, heat, _ = small_study
     fig, alt = erasure.render(*small_study, picture=0, theta=1.5, fill="black")
     matplotlib.pyplot.close(fig)
-    assert alt.startswith(f"θ = 1.50 erases {100 * 96 / 1024:.0f} % of the picture, fill black")
-    assert f"with it {100 * 96 / 256:.0f} % of the deciding places" in alt
+    assert alt.startswith(f"θ = 1.50 erases {100 * 96 / 1024:.0f} % of the picture (fill: black)")
+    assert f"this removes {100 * 96 / 256:.0f} % of the deciding places" in alt
     # The three confidences are those of the sweep behind the curves.
     one = deciding_parts.Study(study.samples[:1], study.images[:1], study.labels[:1], None, None)
     sweep = deciding_parts.erasure_sweep(net, one, heat[:1], [1.5], fill="black")
     whole = float(deciding_parts.logits_of(net, one.images).softmax(1).max())
     gone, moved = sweep.confidence
-    assert f"goes from {100 * whole:.0f} % to {100 * gone:.0f} %; to {100 * moved:.0f} % when" in alt
+    assert f"changes from {100 * whole:.0f} % to {100 * gone:.0f} %; it is {100 * moved:.0f} % when" in alt
 
 
 def test_moving_a_control_changes_the_picture(small_study):
@@ -30,7 +30,7 @@ def test_moving_a_control_changes_the_picture(small_study):
         panel.controls[name].value = value
         seen.append(panel.image.value)
     assert len(set(seen)) == len(seen)
-    assert "fill black" in panel.alt
+    assert "fill: black" in panel.alt
 
 
 def test_an_error_in_render_is_not_swallowed(small_study, monkeypatch):

@@ -95,15 +95,15 @@ def test_right_and_wrong_are_marked_only_where_the_truth_is_known(net, samples):
     raw = int(look(net, to_input(photo.image, net.config), 1.7, 1.5).logits["raw"].argmax())
     assert f"Raw says {CLASSES[raw]}" in render(net, CLASSES, photo, 1.7, 1.5)[1]
     assert not set("✓✗") & set(render(net, CLASSES, photo, 1.7, 1.5)[1])
-    marked = render(net, CLASSES, photo, 1.7, 1.5, label=raw)[1].split(". Heat")[0]
+    marked = render(net, CLASSES, photo, 1.7, 1.5, label=raw)[1].split(". The heatmap")[0]
     assert marked.endswith("✓")
-    marked = render(net, CLASSES, photo, 1.7, 1.5, label=(raw + 1) % 3)[1].split(". Heat")[0]
+    marked = render(net, CLASSES, photo, 1.7, 1.5, label=(raw + 1) % 3)[1].split(". The heatmap")[0]
     assert marked.endswith("✗")
 
 
 def test_an_empty_mask_is_told(net, samples):
     assert (
-        "whole picture, because nothing is above μ"
+        "whole picture, because no pixel is above μ"
         in render(net, CLASSES, read_photo(samples[0].path), 1e9, 1.5)[1]
     )
 
@@ -133,7 +133,7 @@ def small_pictures(request, monkeypatch):
         ("theta", 0.5, "θ = 0.50"),
         ("number", 2, "Ash Wren 2/2"),
         ("picture", ("class", 1), "Bay Wren 1/3"),
-        ("target", 2, "Heat of Cob Wren"),
+        ("target", 2, "The heatmap is for Cob Wren"),
     ],
 )
 def test_each_control_redraws_and_is_told(shown, control, value, said):
