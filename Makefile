@@ -16,12 +16,13 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce test test-fast html slides lint lab clean env python-check
+.PHONY: help reproduce test test-fast test-numeric html slides lint lab clean env python-check
 
 help:
 	@echo 'make reproduce  make the environment, draw the data, run every notebook, rebuild figures/'
 	@echo 'make test       lint, tests, and every notebook as a test'
 	@echo 'make test-fast  tests without notebooks, browser and what takes long'
+	@echo 'make test-numeric  the tests that compare computed numbers, as on processors without AVX and with AVX2'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make html       chapters and API reference as web pages: build/html/index.html, no network needed'
 	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
@@ -50,6 +51,16 @@ test: lint
 test-fast: export GHOLM_MODE = quick
 test-fast: env
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m 'not slow and not browser' $(PYTEST_ARGS) tests
+
+# As on other processors: PyTorch, oneDNN and MKL are told to do without AVX, then PyTorch and oneDNN to take AVX2; on
+# one thread and on two.
+test-numeric: export GHOLM_MODE = quick
+test-numeric: env
+	$(PY) -m gholm_kit data get mini
+	ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1 \
+		$(PY) -m pytest -m numeric -n 2 $(PYTEST_ARGS) tests
+	ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 \
+		$(PY) -m pytest -m numeric -n 2 $(PYTEST_ARGS) tests
 
 html: env
 	$(PY) -m gholm_kit data get mini

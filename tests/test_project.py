@@ -19,7 +19,7 @@ except ImportError:  # Python 3.10, where pytest itself depends on tomli
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv"}
 PIP_ONLY = {"math-core", "ziamath", "sphinx-revealjs"}  # environment.yml lets pip bring them
-TARGETS = ["reproduce", "test", "test-fast", "html", "slides", "lab", "lint", "clean", "help"]
+TARGETS = ["reproduce", "test", "test-fast", "test-numeric", "html", "slides", "lab", "lint", "clean", "help"]
 NOT_OURS = {"build", "dist", "runs", "data", "__pycache__"}
 
 needs_make = pytest.mark.skipif(
@@ -150,7 +150,7 @@ def test_ci_runs_make_test():
     lines = read(".ci/run").splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in lines
-    assert lines[-1] == "exec make test"
+    assert lines[-2:] == ["make test", "exec make test-numeric"]
     if os.name != "nt":
         assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
@@ -182,7 +182,7 @@ def test_make_knows_the_target(target):
 def test_make_alone_lists_the_targets():
     done = make(ROOT)
     assert done.returncode == 0
-    for target in ("reproduce", "test", "html", "slides", "lab", "lint", "clean"):
+    for target in ("reproduce", "test", "test-numeric", "html", "slides", "lab", "lint", "clean"):
         assert re.search(rf"^make {target} ", done.stdout, re.MULTILINE)
 
 
@@ -193,6 +193,10 @@ def test_make_runs_the_documented_steps():
     steps = ["ruff check .", "ruff format --check .", "-m mypy", "data get mini", "--nbmake"]
     test = make(ROOT, "-n", "test").stdout
     assert [test.index(step) for step in steps] == sorted(test.index(step) for step in steps)
+    numeric = make(ROOT, "-n", "test-numeric").stdout
+    assert numeric.count("pytest -m numeric") == 2
+    for setting in ("ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41", "avx2 DNNL_MAX_CPU_ISA=AVX2"):
+        assert setting in numeric
 
 
 # A stand-in for python3 that notes what it is asked to do. `-m venv` puts itself into .venv;

@@ -42,6 +42,7 @@ def test_committed_tables_are_what_the_kept_records_give():
     assert not differing, "make them anew: gholm reproduce --all --from-records"
 
 
+@pytest.mark.numeric
 def test_a_short_run_gives_what_is_recorded(tmp_path, one_thread):
     options = RunOptions(runs=tmp_path, device="cpu", quiet=True)
     assert list(outputs.differing_run("mini", records_folder() / "mini", options)) == []
@@ -178,17 +179,24 @@ def test_the_check_fails_where_a_table_was_typed_a_figure_is_old_or_the_short_ru
 
 
 @pytest.mark.parametrize(
-    ("again", "problem"),
+    ("again", "loss", "problem"),
     [
-        ([True] * 97 + [False] * 3, None),
-        ([True] * 90 + [False] * 10, "the recorded answer on only 90.0 %"),
-        ([True] * 95 + [False] * 5, "but 100.0 % was recorded"),
+        ([True] * 97 + [False] * 3, 5.005, None),
+        ([True] * 90 + [False] * 10, 5.0, "the recorded answer on only 90.0 %"),
+        ([True] * 95 + [False] * 5, 5.0, "but 100.0 % was recorded"),
+        ([True] * 100, 5.02, "loss in epoch 1 is 5.0200, but 5.0000 was recorded"),
     ],
 )
-def test_a_run_made_again_may_differ_a_little(put, made, monkeypatch, tmp_path, again, problem):
+def test_a_run_made_again_may_differ_a_little(put, made, monkeypatch, tmp_path, again, loss, problem):
     config = jobs.check_job("mini").config
-    folder = put(made(config, [True] * 100))
-    monkeypatch.setattr(outputs, "make", lambda *_: made(config, again))
+
+    def with_curve(right, loss):
+        record = made(config, right)
+        record.curve.append({"epoch": 1, "losses": {"total": loss}})
+        return record
+
+    folder = put(with_curve([True] * 100, 5.0))
+    monkeypatch.setattr(outputs, "make", lambda *_: with_curve(again, loss))
     found = list(outputs.differing_run("mini", folder, RunOptions(runs=tmp_path)))
     assert (problem is None) == (found == [])
     assert problem is None or any(problem in f for f in found)
