@@ -29,7 +29,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)
   bench                  what the method costs against the plain network [--suite cpu|gpu] [--scale] [--loader]
-  pretrain               make the mini backbone's starting weights
+  pretrain               make a mini backbone's starting weights   [--backbone gholm_convnext_mini2]
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]
   notebooks slides       the chapters as slides that need no network      [--out FOLDER]

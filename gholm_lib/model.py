@@ -19,7 +19,7 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from gholm_lib import losses, masking
-from gholm_lib.backbone import create_backbone
+from gholm_lib.backbone import PACKAGED, create_backbone
 from gholm_lib.config import Config, ConfigError
 from gholm_lib.gradcam import require_finite, unchecked_gradcam, upsample
 
@@ -75,7 +75,7 @@ class GHOLMNet(nn.Module):
 
     backbone     timm name, for example "convnext_small.fb_in22k"
     num_classes  K
-    pretrained   True: the backbone's own weights (the hub's, or the packaged ones of the mini backbone);
+    pretrained   True: the backbone's own weights (the hub's, or the packaged ones of a mini backbone);
                  False: random; a path: that file
     config       branches, thresholds, losses; a default Config when None
     """
@@ -91,7 +91,7 @@ class GHOLMNet(nn.Module):
         super().__init__()
         self.config = config or Config()
         if isinstance(pretrained, bool):
-            own = "packaged" if backbone == Config.backbone else "timm"
+            own = "packaged" if backbone in PACKAGED else "timm"
             pretrained = own if pretrained else "none"
         self.backbone = create_backbone(backbone, num_classes, pretrained, **backbone_kwargs)
         self.projection = self._projection() if self.config.sup and self.config.z == "projection" else None

@@ -13,10 +13,18 @@ import timm
 import torch
 
 from gholm_lib import backbone as module
-from gholm_lib.backbone import MINI, WeightsError, create_backbone, load_weights, packaged_weights
+from gholm_lib.backbone import (
+    MINI,
+    MINI2,
+    PACKAGED,
+    WeightsError,
+    create_backbone,
+    load_weights,
+    packaged_weights,
+)
 
 SMALL = "resnet10t"  # 5.4 million parameters, for the tests that write files
-CLASSIFIER = {MINI: "head.fc", "mobilenetv2_100": "classifier", "resnet18": "fc", SMALL: "fc"}
+CLASSIFIER = {MINI: "head.fc", MINI2: "head.fc", "mobilenetv2_100": "classifier", "resnet18": "fc", SMALL: "fc"}
 
 
 def new(name: str = MINI, classes: int = 4, seed: int = 0):
@@ -28,12 +36,13 @@ def same(a: dict, b: dict, skip: str = "nothing") -> bool:
     return all(torch.equal(v, b[k]) for k, v in a.items() if not k.startswith(skip))
 
 
-# ---------------------------------------------------------------------- the mini backbone
+# ---------------------------------------------------------------------- the mini backbones
 
 
-def test_the_mini_backbone_is_registered_and_small():
-    assert timm.is_model(MINI)
-    model = timm.create_model(MINI, num_classes=11)
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_mini_backbone_is_registered_and_small(name):
+    assert timm.is_model(name)
+    model = timm.create_model(name, num_classes=11)
     assert sum(p.numel() for p in model.parameters()) < 500_000
     with torch.no_grad():
         features = model.eval().forward_features(torch.randn(1, 3, 160, 160))
@@ -42,39 +51,71 @@ def test_the_mini_backbone_is_registered_and_small():
     assert not any("gamma" in name for name, _ in model.named_parameters())  # no layer scale
 
 
-def test_its_file_lies_in_the_package():
-    assert packaged_weights().parent == Path(module.__file__).parent / "weights"
-    assert packaged_weights().name == f"{MINI}.safetensors"
+def test_the_second_mini_backbone_has_no_dilation():
+    def dilations(name):
+        return {m.dilation for m in new(name).modules() if isinstance(m, torch.nn.Conv2d)}
+
+    assert dilations(MINI) == {(1, 1), (2, 2)}
+    assert dilations(MINI2) == {(1, 1)}
 
 
-def test_packaged_and_pretrained_read_that_file(tmp_path, monkeypatch):
-    source, path = new(classes=9), tmp_path / f"{MINI}.safetensors"
-    safetensors.torch.save_file(source.state_dict(), path)
-    monkeypatch.setattr(module, "packaged_weights", lambda: path)
+def field_of_view(name: str, size: int = 224) -> tuple[int, int]:
+    """First and last row of pixels, from a cell's own first row, that move the features of that cell."""
+    model = new(name).double()
+    images = torch.randn(1, 3, size, size, dtype=torch.double, requires_grad=True)
+    features = model.forward_features(images)
+    cell = features.shape[-2] // 2
+    features[0, :, cell, cell].sum().backward()
+    rows = images.grad.abs().amax((0, 1, 3)).nonzero().flatten() - cell * 16
+    return int(rows.min()), int(rows.max())
+
+
+def test_the_second_mini_backbone_sees_less_around_a_cell():
+    """A cell is rows 0 to 15. What stride, kernels and stem add up to, and the same above as below but for the stem,
+    whose 3 x 3 convolutions of stride 2 lie 3 pixels higher."""
+    first, last = field_of_view(MINI2)
+    around = 4 * 3 + 8 * 2 + 16 * 3  # 7 x 7 once, 3 x 3 twice, 3 x 3 three times; the last stage adds nothing
+    assert (first, last) == (-around - 3, 15 + around)
+    assert field_of_view(MINI, 448)[1] > last + 80
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_their_files_lie_in_the_package(name):
+    assert packaged_weights(name).parent == Path(module.__file__).parent / "weights"
+    assert packaged_weights(name).name == f"{name}.safetensors"
+    assert packaged_weights() == packaged_weights(MINI)
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_and_pretrained_read_that_file(tmp_path, monkeypatch, name):
+    source = new(name, classes=9)
+    safetensors.torch.save_file(source.state_dict(), tmp_path / f"{name}.safetensors")
+    monkeypatch.setattr(module, "packaged_weights", lambda n: tmp_path / f"{n}.safetensors")
     for model in (
-        create_backbone(MINI, 4, "packaged"),
-        create_backbone(MINI, 4, "timm"),
-        timm.create_model(MINI, pretrained=True, num_classes=4),
+        create_backbone(name, 4, "packaged"),
+        create_backbone(name, 4, "timm"),
+        timm.create_model(name, pretrained=True, num_classes=4),
     ):
         assert same(source.state_dict(), model.state_dict(), "head.fc")
         assert model.head.fc.weight.shape == (4, 112)
 
 
-def test_packaged_weights_exist_for_the_mini_backbone_only():
-    with pytest.raises(WeightsError, match=f"only for {MINI}, not for 'resnet18'"):
+def test_packaged_weights_exist_for_the_mini_backbones_only():
+    with pytest.raises(WeightsError, match=f"only for {MINI} and {MINI2}, not for 'resnet18'"):
         create_backbone("resnet18", 4, "packaged")
 
 
-def test_a_missing_packaged_file_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "packaged_weights", lambda: tmp_path / "gone.safetensors")
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_missing_packaged_file_is_named(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(module, "packaged_weights", lambda _: tmp_path / "gone.safetensors")
     with pytest.raises(WeightsError, match=r"no weights file .*gone\.safetensors"):
-        create_backbone(MINI, 4, "packaged")
+        create_backbone(name, 4, "packaged")
 
 
 # ---------------------------------------------------------------------- create_backbone
 
 
-@pytest.mark.parametrize("name", [MINI, "mobilenetv2_100", "resnet18"])
+@pytest.mark.parametrize("name", [MINI, MINI2, "mobilenetv2_100", "resnet18"])
 def test_any_timm_backbone_with_the_seam(name):
     model = new(name, 6).eval()
     with torch.no_grad():
