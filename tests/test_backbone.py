@@ -24,7 +24,13 @@ from gholm_lib.backbone import (
 )
 
 SMALL = "resnet10t"  # 5.4 million parameters, for the tests that write files
-CLASSIFIER = {MINI: "head.fc", MINI2: "head.fc", "mobilenetv2_100": "classifier", "resnet18": "fc", SMALL: "fc"}
+CLASSIFIER = {
+    MINI: "head.fc",
+    MINI2: "head.fc",
+    "mobilenetv2_100": "classifier",
+    "resnet18": "fc",
+    SMALL: "fc",
+}
 
 
 def new(name: str = MINI, classes: int = 4, seed: int = 0):
