@@ -76,13 +76,22 @@ def field_of_view(name: str, size: int = 224) -> tuple[int, int]:
     return int(rows.min()), int(rows.max())
 
 
-def test_the_second_mini_backbone_sees_less_around_a_cell():
-    """A cell is rows 0 to 15. What stride, kernels and stem add up to, and the same above as below but for the stem,
-    whose 3 x 3 convolutions of stride 2 lie 3 pixels higher."""
-    first, last = field_of_view(MINI2)
-    around = 4 * 3 + 8 * 2 + 16 * 3  # 7 x 7 once, 3 x 3 twice, 3 x 3 three times; the last stage adds nothing
-    assert (first, last) == (-around - 3, 15 + around)
-    assert field_of_view(MINI, 448)[1] > last + 80
+def test_a_cell_of_the_second_mini_backbone_stands_in_the_middle_of_what_it_sees():
+    """A cell is rows 0 to 15, and sees as far above as below."""
+    stem = 3  # two 4 x 4 of stride 2: 10 pixels for 4
+    around = (
+        stem + 4 * 3 + 8 * 2 + 16 * 3
+    )  # 7 x 7 once, 3 x 3 twice, 3 x 3 three times; the last stage adds nothing
+    assert field_of_view(MINI2) == (-around, 15 + around)
+
+
+def test_the_first_mini_backbone_sees_further_and_to_one_side():
+    around = 4 * 3 + 8 * 3 * 2 + 16 * 3 * 3 + 16 * 6  # 7 x 7 everywhere, dilated in the last stage
+    stem, step = (
+        3,
+        16,
+    )  # its stem reaches further up; the last stage's 2 x 2 of stride 1 takes the cell below too
+    assert field_of_view(MINI, 656) == (-around - stem, 15 + around + step)
 
 
 @pytest.mark.parametrize("name", PACKAGED)
