@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from pathlib import Path
@@ -99,6 +100,15 @@ def test_their_files_lie_in_the_package(name):
     assert packaged_weights(name).parent == Path(module.__file__).parent / "weights"
     assert packaged_weights(name).name == f"{name}.safetensors"
     assert packaged_weights() == packaged_weights(MINI)
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_weights_fit_and_a_record_says_how_they_were_made(name):
+    create_backbone(name, 4, "packaged")
+    record = json.loads(packaged_weights(name).with_suffix(".json").read_text())
+    assert record["command"].startswith("gholm pretrain")
+    assert record["settings"].get("backbone", MINI) == name
+    assert record["curve"][-1]["epoch"] == 8
 
 
 @pytest.mark.parametrize("name", PACKAGED)
