@@ -59,6 +59,9 @@ def gholm_convnext_mini2(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
     # Stride 16 without dilation: the last stage takes the third stage's cells as they are.
     halving = model.stages[-1].downsample[1]
     model.stages[-1].downsample[1] = nn.Conv2d(halving.in_channels, halving.out_channels, kernel_size=1)
+    for conv in model.modules():  # a border of zeros would be a sight of its own, and draw heat
+        if isinstance(conv, nn.Conv2d) and any(conv.padding):
+            conv.padding_mode = "reflect"
     if pretrained:
         load_weights(model, packaged_weights(MINI2))
     return model

@@ -95,6 +95,15 @@ def test_the_first_mini_backbone_sees_further_and_to_one_side():
     assert field_of_view(MINI, 656) == (-around - stem, 15 + around + step)
 
 
+def test_an_even_picture_looks_the_same_to_every_cell_of_the_second_mini_backbone():
+    """Nothing but the picture's border can tell its cells apart."""
+    images = torch.full((1, 3, 112, 112), 0.7, dtype=torch.double)
+    with torch.no_grad():
+        second, first = (new(name).double().forward_features(images) for name in (MINI2, MINI))
+    torch.testing.assert_close(second, second[..., :1, :1].expand_as(second))
+    assert first.std((2, 3)).amax() > 1e-3
+
+
 @pytest.mark.parametrize("name", PACKAGED)
 def test_their_files_lie_in_the_package(name):
     assert packaged_weights(name).parent == Path(module.__file__).parent / "weights"
