@@ -28,9 +28,9 @@ from gholm_lib.paths import project_root, records_folder
 from gholm_lib.provenance import differences, of_record
 from gholm_lib.records import Record, load_records
 
-# Other processors round differently, which changes a run slightly, and may draw some pictures with a few grey levels
-# more or less. Within these limits it is the same run: share of test images, points, share of an epoch's loss. Rounding
-# moves the loss by a millionth, pictures drawn elsewhere by a few ten-thousandths, another gamma by four thousandths.
+# Other processors round differently, and may draw some pictures with a few grey levels more or less.
+# Within these limits it is the same run: share of test images, points, share of an epoch's loss.
+# Rounding moves the loss by a millionth, pictures drawn elsewhere by a few ten-thousandths, another gamma by .004.
 SAME_ANSWERS, SAME_ACCURACY, SAME_LOSS = 0.95, 3.0, 0.002
 PHOTOGRAPHS_NOTE = (
     "A few classes of the real sets and an ImageNet MobileNetV2 on a CPU. This shows that method and code work on "
