@@ -299,7 +299,7 @@ def test_of_a_set_with_more_bits_one_image_is_named(tmp_path, monkeypatch):
         deep.append(Sample(tmp_path / f"{k}.png", 0, f"{k}.png"))
     monkeypatch.setattr(loading, "CACHE_LIMIT", 0)
     view = ImageView(deep, CONFIG.replace(random_crop=False), train=False)
-    with pytest.warns(ScaledImageWarning, match=r"0\.png: its values .* 4095 white; others") as caught:
+    with pytest.warns(ScaledImageWarning, match=r"0\.png: its values .* 4095 as white; others") as caught:
         seen = [view[k, None][0] for k in range(6)]
     assert len(caught) == 1
     grey = to_picture(seen[0], CONFIG).mean()
