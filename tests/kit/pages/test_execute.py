@@ -198,11 +198,13 @@ def foreign_kernel(tmp_path, monkeypatch):
 
 def test_the_kernel_is_the_environments_own(tmp_path, foreign_kernel, monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    book = write(tmp_path, "own", "import os, sys; print(sys.executable, os.environ['OMP_WAIT_POLICY'])")
+    book = write(
+        tmp_path, "own", "import os, sys; print(sys.executable, os.environ['OMP_WAIT_POLICY'], sep='\\n')"
+    )
     (result,) = run_notebooks([book], out=tmp_path / "out", html=False)
     assert result.ok, result.error
     printed = nbformat.read(result.executed, as_version=4).cells[1].outputs[0].text
-    assert printed.split() == [sys.executable, "PASSIVE"]
+    assert printed.splitlines() == [sys.executable, "PASSIVE"]
 
 
 def test_a_kernel_that_does_not_start_is_one_message(tmp_path, foreign_kernel, monkeypatch):
