@@ -19,16 +19,17 @@ jaxtyping.install_import_hook(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let nbmake fail a notebook whose widget swallowed an error; by itself it passes one.
+    """Let nbmake fail a notebook whose widget swallowed an error; by itself it passes one, or waits for ever.
 
     A chapter that ran is kept in `build/notebooks`, so that the tests of pages and slides need not run it again.
     """
     if not config.getoption("nbmake", default=False):
         return
+    import nbclient.client
     from nbmake.nb_result import NotebookError, NotebookResult
     from nbmake.nb_run import NotebookRun
 
-    from gholm_kit.pages.execute import code_digest, keep_copy, swallowed_errors
+    from gholm_kit.pages.execute import WakingOutput, code_digest, keep_copy, swallowed_errors
     from gholm_lib.paths import project_root
 
     plain = NotebookRun.execute
@@ -46,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return result
 
     NotebookRun.execute = execute
+    nbclient.client.OutputWidget = WakingOutput
 
 
 @pytest.fixture

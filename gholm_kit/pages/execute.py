@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nbformat
+import zmq
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.output_widget import OutputWidget
 
 from gholm_kit.pages.api import write_api
 from gholm_kit.pages.deck import Decks
@@ -29,6 +31,19 @@ CELL_SECONDS = 600  # per cell, in quick mode; notebook metadata `execution.time
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _KERNEL_HELP = "`jupyter kernelspec list` shows the kernels; python3 must be the one of this environment"
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class WakingOutput(OutputWidget):
+    """nbclient's Output widget, which answers the kernel on the channel whose next message is being waited for.
+
+    The answer may use up the signal that this message has come, and the notebook waits for ever (nbclient's
+    issue 312: one start in thirty on a busy machine). Asking the socket for its events schedules what is there.
+    """
+
+    def send(self, *args: Any, **kwargs: Any) -> None:
+        """Send a comm message, then look what has come."""
+        super().send(*args, **kwargs)
+        self.kernel_client.shell_channel.socket.get(zmq.EVENTS)
 
 
 @dataclass(frozen=True)
@@ -265,6 +280,7 @@ def _execute(file: Path) -> tuple[nbformat.NotebookNode | None, str | None]:
         resources={"metadata": {"path": str(file.parent)}},
         extra_arguments=["--log-level=ERROR"],  # a kernel's warnings would tear the progress line
     )
+    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = WakingOutput
     running: list[int] = []  # cells started so far; the last one is where it stopped
     client.on_cell_execute = lambda cell, cell_index: running.append(cell_index)
     try:
@@ -278,9 +294,7 @@ def _execute(file: Path) -> tuple[nbformat.NotebookNode | None, str | None]:
     except Exception as error:  # Jupyter raises many kinds when a kernel cannot start
         if running:
             raise
-        atexit.unregister(
-            client._cleanup_kernel
-        )  # it would fail at exit, with a traceback, for want of a kernel
+        atexit.unregister(client._cleanup_kernel)  # without a kernel it ends in a traceback at exit
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return notebook, f"the kernel did not start: {reason}. {_KERNEL_HELP}"
     hidden = swallowed_errors(notebook)

@@ -23,6 +23,11 @@ with out:
     raise ValueError("nobody sees me")
 out
 """
+WAKING = """
+import nbclient.client
+from gholm_kit.pages.execute import WakingOutput
+nbclient.client.OutputWidget = WakingOutput
+"""
 HIDDEN_IN_INTERACT = """
 import ipywidgets
 def render(x):
@@ -174,6 +179,7 @@ def test_nbmake_sees_a_swallowed_error(tmp_path):
             command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
         )
 
+    (tmp_path / "conftest.py").write_text(WAKING)
     alone = run()
     assert alone.returncode == 0, alone.stdout
     source = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
