@@ -16,10 +16,11 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
 
   doctor                 versions, device, data found, and what to do next
   data list              the data sets and whether they are here
-  data check NAME        what is missing, by exact path   [--images opens every image]
+  data check NAME        what is missing, by exact path   [--images opens every image]; also of a folder of your own
   data get NAME          download a set, or draw the mini sets: gholm data get mini
-  train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
-                         [--dry-run says what it would take]
+  look PHOTO...          heatmap, crop, erased image and five best classes of any photo   [--run RUN] [--out FOLDER]
+  train                  train one network    [--preset mini|paper|photos or FILE] [--dataset NAME or FOLDER]
+                         [--no-crop ...] [--dry-run says what it would take]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)
@@ -35,6 +36,42 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     return lib.run(COMMANDS, _USAGE, argv)
+
+
+def _look(args: list[str]) -> int:
+    def look(
+        photos: tyro.conf.Positional[tuple[Path, ...]],
+        run: Path | None = None,
+        backbone: str = "tf_efficientnet_lite0",
+        weights: str | None = None,
+        mu: float | None = None,
+        theta: float | None = None,
+        fill: str | None = None,
+        target: str | None = None,
+        out: Path | None = None,
+        json: bool = False,
+    ) -> int:
+        """The whole method on any photos: heatmap, box and crop, erased image, five best classes of each branch.
+
+        Args:
+            photos: Picture files, or folders of them.
+            run: Folder of a finished run (default: a network with ImageNet's 1000 classes).
+            backbone: Another network with ImageNet's classes, such as convnext_tiny.fb_in22k_ft_in1k.
+            weights: Its weights: lite0, timm (the model hub) or a file.
+            mu: Threshold of the crop, eq. (5), in means of the heatmap (default: as in training).
+            theta: Threshold of the erasure, eq. (6) (default: the middle of its range in training).
+            fill: What erased pixels become: mean, black, noise or channel_mean.
+            target: Class of the heatmap, such as "Egyptian cat" (default: the predicted class).
+            out: A .png file for one photo, or a folder (default: look; with --json, nothing is written).
+            json: Print one JSON object a line instead of words.
+        """
+        from gholm_kit.look import look_at_all, open_eye
+
+        eye = open_eye(run, backbone, weights, mu, theta, fill, target)
+        place = out or (None if json else Path("look"))
+        return 1 if look_at_all(photos, eye, place, json) else 0
+
+    return tyro.cli(look, args=args, prog="gholm look")
 
 
 def _data(args: list[str]) -> int:
@@ -157,6 +194,7 @@ def _doctor(args: list[str]) -> None:
 
 COMMANDS: lib.Commands = {
     **lib.COMMANDS,
+    "look": _look,
     "doctor": _doctor,
     "data": _data,
     "reproduce": _reproduce,

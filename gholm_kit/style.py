@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -33,7 +35,22 @@ LINES = {"raw": "-", "crop": "--", "drop": ":", "both": "-", "sup": "-."}
 LABELS = {"raw": "Raw", "crop": "Crop", "drop": "Drop", "both": "Raw + Crop", "sup": "contrastive"}
 HEAT = "inferno"
 HEAT_MAX = 5.0  # heat is drawn up to five times its mean
+# For names in other scripts: matplotlib takes a letter from the first installed font that has it.
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Arial Unicode MS",
+)
+_INSTALLED = set(get_font_names())
 _STYLE = {
+    "font.family": ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in _INSTALLED)],
     "font.size": 14,
     "axes.titlesize": 15,
     "axes.labelsize": 14,
@@ -166,11 +183,13 @@ def made_from(path: Path) -> dict[str, Any] | None:
 def _file(fig: Figure, **options: Any) -> bytes:
     """What ``savefig`` writes; the figure grows where something reaches beyond it, so that no label is cut off."""
     data = io.BytesIO()
-    fig.savefig(data, **options)
-    area = Bbox.union([fig.bbox_inches, fig.get_tightbbox()])
-    if not np.allclose(area.extents, fig.bbox_inches.extents, atol=0.01):
-        data = io.BytesIO()
-        fig.savefig(data, bbox_inches=area.padded(0.05), **options)
+    with warnings.catch_warnings():  # a letter that no font has is drawn as an empty box
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        fig.savefig(data, **options)
+        area = Bbox.union([fig.bbox_inches, fig.get_tightbbox()])
+        if not np.allclose(area.extents, fig.bbox_inches.extents, atol=0.01):
+            data = io.BytesIO()
+            fig.savefig(data, bbox_inches=area.padded(0.05), **options)
     return data.getvalue()
 
 

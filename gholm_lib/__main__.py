@@ -26,9 +26,10 @@ Commands = Mapping[str, Callable[[list[str]], int | None]]
 _USAGE = """usage: python -m gholm_lib COMMAND [options]
 
   data list              the data sets, and whether they are installed
-  data check NAME        what is missing, by exact path   [--images: open every image]
+  data check NAME        what is missing, by exact path   [--images: open every image]; also of a folder of your own
   data get NAME          download a data set
-  train                  train one network    [--preset mini|paper or FILE] [--dataset NAME] [--no-crop ...]
+  train                  train one network    [--preset mini|paper|photos or FILE] [--dataset NAME or FOLDER]
+                         [--no-crop ...]
                          [--dry-run: estimate time, memory and disk space]
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
 """
@@ -94,13 +95,11 @@ class _Train:
 
 def _train(args: list[str]) -> None:
     """Train one network; every field of the Config is an option."""
-    preset, rest = _take_preset(args)
-    known = _given(rest, "--dataset")
-    default = load_config(preset, **({"dataset": known} if known else {}))
+    default, options, rest = _train_defaults(args)
     chosen = tyro.cli(
         _Train,
         args=rest,
-        default=_Train(default, RunOptions()),
+        default=_Train(default, options),
         prog="gholm train",
         description=f"Train one network. --preset {'|'.join(PRESETS)} (or a JSON file) sets the defaults below.",
     )
@@ -122,6 +121,24 @@ def _train(args: list[str]) -> None:
         print(_result_lines(record))
         print(_cost_line(config, record, folder))
     leave_group()
+
+
+def _train_defaults(args: list[str]) -> tuple[Config, RunOptions, list[str]]:
+    """The defaults that --preset, --dataset and --data-root set, and the other arguments.
+
+    A folder given as --dataset becomes a name and a data root, and its preset is "photos".
+    """
+    from gholm_lib.datasets.registry import DATASETS, locate
+
+    preset, rest = _take(args, "--preset")
+    dataset, rest = _take(rest, "--dataset")
+    root, rest = _take(rest, "--data-root")
+    place = None if root is None else Path(root)
+    if dataset is None:
+        return load_config(preset or "mini"), RunOptions(data_root=place), rest
+    name, place = locate(dataset, place)
+    preset = preset or ("mini" if name in DATASETS else "photos")
+    return load_config(preset, dataset=name), RunOptions(data_root=place), rest
 
 
 def _cost_line(config: Config, record: Record, folder: Path) -> str:
@@ -147,26 +164,14 @@ def leave_group() -> None:
         os._exit(0)
 
 
-def _take_preset(args: list[str]) -> tuple[str, list[str]]:
-    rest, preset = [], "mini"
-    iterator = iter(args)
-    for arg in iterator:
-        if arg == "--preset":
-            preset = next(iterator, "")
-        elif arg.startswith("--preset="):
-            preset = arg.split("=", 1)[1]
-        else:
-            rest.append(arg)
-    return preset, rest
-
-
-def _given(args: list[str], name: str) -> str | None:
+def _take(args: list[str], name: str) -> tuple[str | None, list[str]]:
+    """(the value of an option, the other arguments); an option without a value is left to the parser."""
     for k, arg in enumerate(args):
-        if arg == name:
-            return args[k + 1] if k + 1 < len(args) else None
+        if arg == name and k + 1 < len(args):
+            return args[k + 1], args[:k] + args[k + 2 :]
         if arg.startswith(f"{name}="):
-            return arg.split("=", 1)[1]
-    return None
+            return arg.split("=", 1)[1], args[:k] + args[k + 1 :]
+    return None, args
 
 
 def _result_lines(record: Record) -> str:
@@ -235,7 +240,7 @@ class Check:
     """Show which files exist and which are missing, by exact path, and compare the counts with Table 1."""
 
     name: tyro.conf.Positional[str]
-    """Name of the data set."""
+    """Name of the data set, or a folder of your own pictures, one folder a class."""
     data_root: Path | None = None
     """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
     images: bool = False
@@ -276,11 +281,13 @@ def data_command(args: list[str]) -> List | Check | Get:
 def show_data(command: List | Check) -> int:
     """Print the list of data sets, or the check of one; returns the exit status."""
     from gholm_lib.datasets.check import check_dataset, list_datasets
+    from gholm_lib.datasets.registry import locate
 
     if isinstance(command, List):
         print(list_datasets(command.data_root))
         return 0
-    report = check_dataset(command.name, command.data_root, images=command.images)
+    name, root = locate(command.name, command.data_root)
+    report = check_dataset(name, root, images=command.images)
     print(report)
     return 0 if report.ok else 1
 

@@ -19,7 +19,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from torchvision.transforms import v2
 
 from gholm_lib.config import Config
-from gholm_lib.datasets import CorruptImageError, DataError, Sample, ScaledImageWarning, read_image
+from gholm_lib.datasets import (
+    DATASETS,
+    CorruptImageError,
+    DataError,
+    Sample,
+    ScaledImageWarning,
+    read_image,
+)
 
 CACHE_LIMIT = 2**30  # bytes of resized images kept in memory
 
@@ -89,7 +96,9 @@ class ImageView(Dataset):
         try:
             picture = read_image(path)
         except CorruptImageError as error:
-            others = f"`gholm data check {self.config.dataset} --images` lists every such file"
+            name = self.config.dataset
+            check = f"{name} --images" if name in DATASETS else "FOLDER"
+            others = f"`gholm data check {check}` lists every such file"
             raise CorruptImageError(f"{str(error).removesuffix('.')}; {others}.") from error
         if picture.scaled and not self.warned:  # a set of such images would give a line for each of them
             self.warned = True

@@ -28,7 +28,7 @@ def rehearse(config: Config, options: RunOptions, data: FineGrainedData | None =
 
     raises  what ``train`` raises before its first step
     """
-    data = data or load_dataset(config.dataset, options.data_root)
+    data = data or load_dataset(config.dataset, options.data_root, config.split_seed)
     with undisturbed(uses_gpu(options), say):
         run = _Run(config, options, data, Path(options.runs) / config.run_id)
         training, steps = _seconds_an_image(run, _training_step(run), TRAINING)

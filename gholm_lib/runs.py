@@ -18,7 +18,8 @@ import torch
 
 from gholm_lib.backbone import load_weights
 from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import DataError, dataset_info, load_dataset
+from gholm_lib.datasets import DATASETS, DataError, load_dataset
+from gholm_lib.datasets.folder import SPLIT, split_as_kept
 from gholm_lib.environment import undisturbed
 from gholm_lib.evaluation import predict_all
 from gholm_lib.loading import Batches, ImageView, loader
@@ -26,7 +27,7 @@ from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import data_root, records_folder
 from gholm_lib.progress import log_lines
 from gholm_lib.provenance import of_record, origin, require_same, split_data
-from gholm_lib.records import RECORD, Record, load_record, noted_data_roots, write_whole
+from gholm_lib.records import RECORD, Record, RecordError, load_record, noted_data_roots, write_whole
 from gholm_lib.training import make_accelerator, say, train, uses_gpu
 
 
@@ -37,6 +38,20 @@ def load_network(run: str | Path, device: str | torch.device = "cpu") -> GHOLMNe
     net = GHOLMNet.from_config(config, record.data["classes"])
     load_weights(net, Path(run) / "model.safetensors")
     return net.to(device).eval()
+
+
+def class_names(run: str | Path) -> tuple[str, ...]:
+    """The class names of a finished run, in the order of the network's outputs, from its file of weights.
+
+    raises  RecordError naming the file, if it is missing, damaged or has no names in it
+    """
+    path = Path(run) / "model.safetensors"
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return tuple(json.loads(file.metadata()["classes"]))
+    except Exception as error:  # no such file, not safetensors, no metadata
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RecordError(f"{path} names no classes ({reason}): give the folder of a finished run") from error
 
 
 def kept_weights(config: Config) -> Path:
@@ -133,7 +148,10 @@ def evaluate_run(run: str | Path, options: RunOptions | None = None, mu: float |
 def _evaluate(run: Path, options: RunOptions, mu: float | None) -> Record:
     record = load_record(run)
     config: Config = record.settings.replace(crop=True, **({} if mu is None else {"mu": mu}))
-    data = load_dataset(config.dataset, options.data_root or _root_of(run, config.dataset))
+    root = options.data_root or _root_of(run, config.dataset)
+    data = load_dataset(config.dataset, root, config.split_seed)
+    if (run / SPLIT).exists():
+        data = split_as_kept(data, run / SPLIT)
     split = split_data(config, data)
     advice = "remove the run's folder to train it anew"
     say(require_same(of_record(record), origin(config, split), run, data.root, advice, tested_only=True))
@@ -163,7 +181,7 @@ def _on_this_device(config: Config, options: RunOptions) -> Config:
 def _root_of(run: Path, dataset: str) -> Path | None:
     """Where the run found its data; None (the default folder) if that is gone or was not recorded."""
     noted = noted_data_roots(run)
-    folder = dataset_info(dataset).folder
+    folder = DATASETS[dataset].folder if dataset in DATASETS else dataset
     for root in noted:
         if (root / folder).is_dir():
             return root

@@ -29,7 +29,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
+from gholm_lib.datasets import DATASETS, FineGrainedData, Sample, load_dataset
+from gholm_lib.datasets.folder import SPLIT, split_as_text
 from gholm_lib.environment import describe_environment, peak_memory, undisturbed
 from gholm_lib.evaluation import predict_all
 from gholm_lib.gradcam import NonFiniteError
@@ -64,7 +65,7 @@ def train(config: Config, options: RunOptions | None = None, data: FineGrainedDa
     """
     options = options or RunOptions()
     folder = Path(options.runs) / config.run_id
-    data = data or load_dataset(config.dataset, options.data_root)
+    data = data or load_dataset(config.dataset, options.data_root, config.split_seed)
     if (folder / RECORD).exists():
         record = load_record(folder)
         require_own(folder, record, config, data)
@@ -348,6 +349,9 @@ class _Run:
             data = safetensors.torch.save(weights, {"classes": json.dumps(self.split.classes)})
             write_whole(self.folder / "model.safetensors", lambda f: f.write(data))
             note_data_root(self.folder, self.split.data.root.parent)
+            if self.split.data.name not in DATASETS:  # the user's own pictures, to which others may be added
+                split = split_as_text(self.split.data).encode()
+                write_whole(self.folder / SPLIT, lambda f: f.write(split))
             record.save(self.folder)
             (self.folder / "checkpoint.pt").unlink(missing_ok=True)
             for left in self.folder.glob(".*.part"):  # left by sessions that were killed while writing

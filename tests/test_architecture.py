@@ -25,8 +25,9 @@ ROOMS = {
     "pages": set(),
     "speed": {"style", "table"},
     "teaching": {"style", "table", "published", "drawn", "speed"},
+    "look": {"style", "teaching"},
     "reproduction": {"style", "table", "published", "drawn", "speed", "teaching"},
-    "__main__": {"table", "drawn", "doctor", "pages", "speed", "reproduction"},
+    "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "reproduction"},
 }
 MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}
 

@@ -92,6 +92,26 @@ def way_in(size: Sequence[int], config: Config) -> str:
     return words
 
 
+def learned_from(config: Config) -> str:
+    """Small print under a picture: what the network was trained on, and whether these were drawings."""
+    name = "ImageNet" if config.dataset == "imagenet" else config.dataset
+    return f"trained on {name}" + ": drawn teaching data, not photographs" * name.startswith("mini_")
+
+
+def box_in_photo(
+    box: Sequence[int], size: Sequence[int], config: Config
+) -> tuple[float, float, float, float]:
+    """A box of the network's input in pixels of the upright photo: the way back through ``loading.to_input``.
+
+    box   x0, y0, x1, y1, half open pixels of the input
+    size  width and height of the photo
+    """
+    side = config.resize if config.random_crop else config.image_size
+    edge = round((side - config.image_size) / 2)
+    x0, y0, x1, y1 = ((edge + place) * size[k % 2] / side for k, place in enumerate(box))
+    return x0, y0, x1, y1
+
+
 # ---------------------------------------------------------------------- what the network makes of it
 
 
@@ -172,3 +192,25 @@ def top(logits: Tensor, k: int = 5) -> list[tuple[int, float]]:
     """The k most likely classes and their probabilities (softmax), in falling order; logits (K,)."""
     p, c = logits.float().softmax(-1).topk(min(k, len(logits)))
     return list(zip(c.tolist(), p.tolist(), strict=True))
+
+
+def in_words(
+    seen: Look, classes: Sequence[str], photo: Photo, mu: float, theta: float, label: int | None = None
+) -> str:
+    """Description of what :func:`look` found in a photo, with its numbers."""
+    said = {branch: _said(logits, classes, label) for branch, logits in seen.logits.items()}
+    size = f"{100 * seen.box_share:.0f} % of the picture"
+    if seen.fallback:
+        size = "the whole picture, because no pixel is above μ"
+    gone = 100 * float(seen.erased_mask.float().mean())
+    return (
+        f"{photo.name}: Raw says {said['raw']}. The heatmap is for {classes[seen.target]}. "
+        f"μ = {mu:.2f}: the crop is {size}, and Crop says {said['crop']}. The answer, Raw + Crop: {said['both']}. "
+        f"θ = {theta:.2f}: {gone:.0f} % erased, and Drop says {said['drop']}."
+    )
+
+
+def _said(logits, classes: Sequence[str], label: int | None) -> str:
+    ((k, p),) = top(logits, 1)
+    mark = "" if label is None else " ✓" if k == label else " ✗"
+    return f"{classes[k]} {100 * p:.0f} %{mark}"

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from gholm_lib.datasets.lists import DataError, FineGrainedData
+from gholm_lib.datasets.folder import TEST_SHARE, equal_files, left_out
+from gholm_lib.datasets.lists import DataError, FineGrainedData, Sample
 from gholm_lib.datasets.registry import DATASETS, DatasetInfo, dataset_info
 from gholm_lib.paths import data_root
 
@@ -47,11 +48,14 @@ def check_dataset(
 ) -> CheckReport:
     """Check a data set's layout and, for the paper's sets, its counts against Table 1.
 
-    With `images=True`, every image is opened and damaged ones are named. An unknown name raises
-    `DataError`; every other problem becomes a line of the report.
+    With `images=True`, every image is opened and damaged ones are named; of one's own pictures this is always done,
+    and equal files are named too. An unknown name raises `DataError`; every other problem becomes a line of the
+    report.
     """
-    info = dataset_info(name)
+    info = dataset_info(name, root)
     folder = data_root(root) / info.folder
+    if info.is_own:
+        return _check_own(info, folder, progress)
     found, notes, problems = _check_files(info, folder)
     data, reading_problem = try_read(info, folder)
     next_step = f"`{info.get_command}`"
@@ -73,6 +77,58 @@ def check_dataset(
             next_step = f"repair or replace these files, then run `gholm data check {name} --images`"
         problems += damaged
     return CheckReport(name, folder, tuple(found), tuple(notes), tuple(problems), next_step)
+
+
+def _check_own(info: DatasetInfo, folder: Path, progress: bool) -> CheckReport:
+    """One's own pictures: classes and counts, what is not used, unreadable files, equal files."""
+    data, problem = try_read(info, folder)
+    notes = left_out(folder)
+    next_step = "put that right, then run the check again"
+    if data is None:
+        return CheckReport(info.name, folder, (), tuple(notes), (problem,), next_step)
+    own_split = (folder / data.test[0].image_id.split("/")[0]).name.lower() != "test"
+    split = f"{TEST_SHARE:.0%} of each class set apart for the test" if own_split else "train/ and test/"
+    found = [f"{_in_words(data.counts)} ({split})", _class_counts(data)]
+    opened, scaled, problems = _check_images(data, progress)
+    shared, repeated = _equal_files(data)
+    few = [
+        f"the class {name!r} has no test picture"
+        for k, name in enumerate(data.classes)
+        if not _of(data.test, k)
+    ]
+    return CheckReport(
+        info.name,
+        folder,
+        (*found, *opened),
+        (*notes, *few, *scaled, *repeated),
+        (*problems, *shared),
+        "remove, replace or move these files, then run the check again",
+    )
+
+
+def _class_counts(data: FineGrainedData) -> str:
+    """ "oak 7 + 3, maple 8 + 3 (training + test)"."""
+    counts = [f"{name} {_of(data.train, k)} + {_of(data.test, k)}" for k, name in enumerate(data.classes)]
+    return f"{', '.join(counts)} (training + test)"
+
+
+def _of(samples: Iterable[Sample], label: int) -> int:
+    return sum(sample.label == label for sample in samples)
+
+
+def _equal_files(data: FineGrainedData) -> tuple[list[str], list[str]]:
+    """(the same picture in training and test, or in two classes, which spoils a test; the rest, which does not)."""
+    tested = {sample.image_id for sample in data.test}
+    spoiling, harmless = [], []
+    for group in equal_files((*data.train, *data.test)):
+        names = ", ".join(str(sample.path) for sample in group)
+        if len({sample.label for sample in group}) > 1:
+            spoiling.append(f"the same picture in two classes: {names}")
+        elif len({sample.image_id in tested for sample in group}) > 1:
+            spoiling.append(f"the same picture in training and test: {names}")
+        else:
+            harmless.append(f"the same picture {len(group)} times: {names}")
+    return spoiling, harmless
 
 
 def is_the_papers(info: DatasetInfo, data: FineGrainedData) -> bool:

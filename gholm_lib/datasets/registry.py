@@ -1,12 +1,15 @@
-"""The eight data sets by name: folder, reader, download and the counts of Table 1."""
+"""The eight data sets by name: folder, reader, download and the counts of Table 1. Any other name is a folder of
+one's own pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gholm_lib.datasets import aircraft, cars, cub, dogs
+from gholm_lib.datasets.folder import read_folder
 from gholm_lib.datasets.lists import DataError, FineGrainedData
 from gholm_lib.paths import data_root
 
@@ -58,11 +61,18 @@ class DatasetInfo:
         return self.name.startswith("mini_")
 
     @property
+    def is_own(self) -> bool:
+        """Whether these are the user's own pictures, one folder a class."""
+        return self.name not in DATASETS
+
+    @property
     def get_command(self) -> str:
         return "gholm data get mini" if self.is_mini else f"gholm data get {self.name}"
 
     @property
     def next_step(self) -> str:
+        if self.is_own:
+            return "`gholm data check FOLDER` shows what is in it"
         if self.is_mini:
             return f"`{self.get_command}` draws it; `gholm data check {self.name}` lists what is missing"
         return (
@@ -196,20 +206,61 @@ _FAMILIES = ("birds", "aircraft", "cars", "dogs")
 DATASETS: dict[str, DatasetInfo] = {info.name: info for info in (*_REAL, *map(_mini, _REAL, _FAMILIES))}
 
 
-def dataset_info(name: str) -> DatasetInfo:
-    """The data set with this name; raises `DataError`, with the known names, if there is none."""
-    if name not in DATASETS:
-        raise DataError(f"Unknown data set '{name}'. Known: {', '.join(DATASETS)}.")
-    return DATASETS[name]
+def dataset_info(name: str, root: str | Path | None = None, split_seed: int = 0) -> DatasetInfo:
+    """The data set with this name, else the folder of one's own pictures of this name below the data root.
+
+    Raises `DataError`, with the known names, if there is neither.
+    """
+    if name in DATASETS:
+        return DATASETS[name]
+    folder = data_root(root) / name
+    if not folder.is_dir():
+        raise DataError(
+            f"Unknown data set '{name}'. Known: {', '.join(DATASETS)}, or a folder of your own pictures, one folder "
+            f"a class; there is no folder {folder}."
+        )
+    return DatasetInfo(
+        name=name,
+        title=f"Own pictures {name}",
+        folder=name,
+        reader=partial(read_folder, seed=split_seed),
+        required=(),
+        optional=(),
+        page="your own",
+        terms="Yours.",
+        download="nothing to download",
+    )
 
 
-def load_dataset(name: str, root: str | Path | None = None) -> FineGrainedData:
+def locate(text: str, root: str | Path | None = None) -> tuple[str, Path | None]:
+    """(name, data root) of a data set that may be given as a folder: `leaves`, `../photos/leaves`.
+
+    A known name, or a folder below the data root, is not looked for elsewhere. Raises `DataError` for a path to no
+    folder, and for a folder of one's own that has the name of a known set.
+    """
+    given = None if root is None else Path(root)
+    if text in DATASETS or (data_root(root) / text).is_dir():
+        folder = (data_root(root) / text).resolve()
+        return (text, given) if Path(text).name == text else (folder.name, folder.parent)
+    folder = Path(text).expanduser().resolve()
+    if folder.is_dir() and folder.name in DATASETS and DATASETS[folder.name].folder != folder.name:
+        raise DataError(
+            f"{folder} has the name of a known data set: rename it, for example to my_{folder.name}."
+        )
+    if folder.is_dir():
+        return folder.name, folder.parent
+    if Path(text).name != text:
+        raise DataError(f"There is no folder {folder}: give a folder of pictures, one folder a class.")
+    return text, given
+
+
+def load_dataset(name: str, root: str | Path | None = None, split_seed: int = 0) -> FineGrainedData:
     """Read the lists of a data set and compare them with the files on disk.
 
     Images are not opened (`check_dataset(name, images=True)` opens them). Raises `DataError` with the
     exact path that was expected, what was found instead and the command to run next.
     """
-    info = dataset_info(name)
+    info = dataset_info(name, root, split_seed)
     folder = data_root(root) / info.folder
     try:
         return info.reader(folder, name)

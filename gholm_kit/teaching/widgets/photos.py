@@ -14,7 +14,16 @@ import ipywidgets as widgets
 
 from gholm_kit import style
 from gholm_kit.teaching.figures.photos import explorer_panel
-from gholm_kit.teaching.photos import Look, Photo, PhotoError, attend, look, read_photo, top, way_in
+from gholm_kit.teaching.photos import (
+    Photo,
+    PhotoError,
+    attend,
+    in_words,
+    learned_from,
+    look,
+    read_photo,
+    way_in,
+)
 from gholm_kit.teaching.widgets.panel import Panel, dropdown, slider
 from gholm_lib.datasets import Sample, read_image
 from gholm_lib.loading import to_input
@@ -51,33 +60,10 @@ def render(
     config = net.config
     device = next(net.parameters()).device
     seen = look(net, to_input(photo.image, config).to(device), mu, theta, fill, target, attended)
-    drawn = ": drawn teaching data, not photographs" * config.dataset.startswith("mini_")
     fig = explorer_panel(
-        seen, classes, config, mu, theta, photo.name, label, f"network trained on {config.dataset}{drawn}"
+        seen, classes, config, mu, theta, photo.name, label, f"network {learned_from(config)}"
     )
     return style.png(fig, dpi=DPI), in_words(seen, classes, photo, mu, theta, label)
-
-
-def in_words(
-    seen: Look, classes: Sequence[str], photo: Photo, mu: float, theta: float, label: int | None = None
-) -> str:
-    """Description of what :func:`render` shows, with its numbers."""
-    said = {branch: _said(logits, classes, label) for branch, logits in seen.logits.items()}
-    size = f"{100 * seen.box_share:.0f} % of the picture"
-    if seen.fallback:
-        size = "the whole picture, because no pixel is above μ"
-    gone = 100 * float(seen.erased_mask.float().mean())
-    return (
-        f"{photo.name}: Raw says {said['raw']}. The heatmap is for {classes[seen.target]}. "
-        f"μ = {mu:.2f}: the crop is {size}, and Crop says {said['crop']}. The answer, Raw + Crop: {said['both']}. "
-        f"θ = {theta:.2f}: {gone:.0f} % erased, and Drop says {said['drop']}."
-    )
-
-
-def _said(logits, classes: Sequence[str], label: int | None) -> str:
-    ((k, p),) = top(logits, 1)
-    mark = "" if label is None else " ✓" if k == label else " ✗"
-    return f"{classes[k]} {100 * p:.0f} %{mark}"
 
 
 class Explorer(Panel):
