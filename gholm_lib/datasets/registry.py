@@ -239,19 +239,19 @@ def locate(text: str, root: str | Path | None = None) -> tuple[str, Path | None]
     folder, and for a folder of one's own that has the name of a known set.
     """
     given = None if root is None else Path(root)
-    if text in DATASETS or (data_root(root) / text).is_dir():
-        folder = (data_root(root) / text).resolve()
-        return (text, given) if Path(text).name == text else (folder.name, folder.parent)
-    folder = Path(text).expanduser().resolve()
-    if folder.is_dir() and folder.name in DATASETS and DATASETS[folder.name].folder != folder.name:
+    if text in DATASETS or (Path(text).name == text and (data_root(root) / text).is_dir()):
+        return text, given
+    below, folder = (data_root(root) / text).resolve(), Path(text).expanduser().resolve()
+    folder = below if below.is_dir() else folder
+    if not folder.is_dir():
+        if Path(text).name == text:
+            return text, given  # `dataset_info` says what there is
+        raise DataError(f"There is no folder {folder}: give a folder of pictures, one folder a class.")
+    if folder.name in DATASETS and DATASETS[folder.name].folder != folder.name:
         raise DataError(
             f"{folder} has the name of a known data set: rename it, for example to my_{folder.name}."
         )
-    if folder.is_dir():
-        return folder.name, folder.parent
-    if Path(text).name != text:
-        raise DataError(f"There is no folder {folder}: give a folder of pictures, one folder a class.")
-    return text, given
+    return folder.name, folder.parent
 
 
 def load_dataset(name: str, root: str | Path | None = None, split_seed: int = 0) -> FineGrainedData:
