@@ -135,9 +135,10 @@ def _train_defaults(args: list[str]) -> tuple[Config, RunOptions, list[str]]:
     root, rest = _take(rest, "--data-root")
     place = None if root is None else Path(root)
     if dataset is None:
-        return load_config(preset or "mini"), RunOptions(data_root=place), rest
+        return load_config("mini" if preset is None else preset), RunOptions(data_root=place), rest
     name, place = locate(dataset, place)
-    preset = preset or ("mini" if name in DATASETS else "photos")
+    if preset is None:
+        preset = "mini" if name in DATASETS else "photos"
     return load_config(preset, dataset=name), RunOptions(data_root=place), rest
 
 
@@ -165,12 +166,18 @@ def leave_group() -> None:
 
 
 def _take(args: list[str], name: str) -> tuple[str | None, list[str]]:
-    """(the value of an option, the other arguments); an option without a value is left to the parser."""
+    """(the value of an option, None if it is not given; the other arguments).
+
+    raises  ValueError for an option without a value
+    """
     for k, arg in enumerate(args):
-        if arg == name and k + 1 < len(args):
-            return args[k + 1], args[:k] + args[k + 2 :]
-        if arg.startswith(f"{name}="):
-            return arg.split("=", 1)[1], args[:k] + args[k + 1 :]
+        option, _, value = arg.partition("=")
+        if option != name:
+            continue
+        value, rest = (value, args[k + 1 :]) if "=" in arg else ("".join(args[k + 1 : k + 2]), args[k + 2 :])
+        if not value:
+            raise ValueError(f"{name} needs a value")
+        return value, args[:k] + rest
     return None, args
 
 
