@@ -17,7 +17,7 @@ from gholm_lib.loading import resized, to_input
 NAMES = {"raw": "Raw", "both": "answer: Raw + Crop", "crop": "Crop", "drop": "Drop (not in the answer)"}
 NAME_PAD = 0.22  # inches on each side of a panel: class names are wider than the pictures above them
 LETTERS = 26  # as many letters of a class name fit over its bar
-BAR = 0.78  # share of a panel's width for a probability of 1; the number stands beside the bar
+BAR = 0.74  # share of a panel's width for a probability of 1; the number stands beside the bar
 
 
 @style.in_style
