@@ -11,6 +11,12 @@ from typing import Any
 from gholm_lib.config import Config, load_config
 
 
+def lengthened(config: Config, times: int) -> Config:
+    """The same schedule, so many times longer: epochs and the epochs of decay are multiplied."""
+    decays = tuple(times * e for e in config.lr_decay_epochs)
+    return config.replace(epochs=times * config.epochs, lr_decay_epochs=decays)
+
+
 @dataclass(frozen=True)
 class Reading:
     """One way to read a question.
@@ -30,8 +36,7 @@ class Reading:
         """``ours`` read this way; None where no run on this data can show it."""
         if self.instead and (not self.changes or ours.dataset.startswith("mini_")):
             return None
-        decays = tuple(self.longer * e for e in ours.lr_decay_epochs)
-        return ours.replace(epochs=self.longer * ours.epochs, lr_decay_epochs=decays, **self.changes)
+        return lengthened(ours, self.longer).replace(**self.changes)
 
 
 @dataclass(frozen=True)
