@@ -365,7 +365,7 @@ class GHOLMNet(nn.Module):
         """The Crop branch's images: (B, 3, s, s)."""
         if self.config.crop_box == "whole" and aim is not None:
             return self.seen(aim)
-        return self._crop(images, boxes)
+        return self.crops(images, boxes)
 
     def _theta(self, images: Tensor) -> Tensor:
         """theta of eq. (6) ~ U(theta_low, theta_high): (B,).
@@ -380,7 +380,10 @@ class GHOLMNet(nn.Module):
             u = torch.rand(processes * len(images), device=images.device)[rank::processes]
         return self.config.theta_low + u * (self.config.theta_high - self.config.theta_low)
 
-    def _crop(self, images: Tensor, boxes: Tensor) -> Tensor:
+    def crops(
+        self, images: Float[Tensor, "b 3 H W"], boxes: Int64[Tensor, "b 4"]
+    ) -> Float[Tensor, "b 3 s s"]:
+        """Cut boxes, in pixels of what Raw sees, out of the images that the network is given, at its input size."""
         scale = self.config.input_scale
         with record_function("crop"):
             return masking.crop(images, boxes * scale, images.shape[-1] // scale)

@@ -30,7 +30,7 @@ def draw_tuning(search: Search, state: Progress, archive: Archive) -> Drawn:
     fig, axes = style.styled(len(groups), size=(7, 6), sharey=True, squeeze=False)
     for ax, names in zip(axes[0], groups, strict=True):
         _panel(ax, {name: lines[name] for name in names}, lines)
-    axes[0][0].set_ylabel("accuracy on held-out training images (%)")
+    axes[0][0].set_ylabel("held-out accuracy (%)")
     return Drawn(fig, _alt(search, lines), {"config": search.ours.to_dict(), "curves": lines})
 
 
