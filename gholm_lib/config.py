@@ -20,7 +20,23 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from gholm_lib.paths import runs_folder
 
 # Fields that were added after the first kept runs; see Config.digest.
-_ADDED_LATER = ("checkpointing", "crop_margin", "interpolation", "split_seed")
+_ADDED_LATER = (
+    "answer",
+    "branch_losses",
+    "checkpointing",
+    "crop_box",
+    "crop_from",
+    "crop_margin",
+    "crop_mask",
+    "crop_scale",
+    "fresh_rate",
+    "interpolation",
+    "mu_times",
+    "raw_weight",
+    "split_seed",
+    "test_flip",
+    "theta_times",
+)
 # Starting weights that have a name; anything else is a file.
 WEIGHTS = ("packaged", "lite0", "timm", "none")
 # Where a mini set needs other defaults than those of Config's fields.
@@ -98,6 +114,19 @@ class Config:
     # --- crop (eq. 4-5) ---
     mu: float = 1.7
     """Threshold of eq. (5) in heat means; Table 4's best."""
+    mu_times: Literal["mean", "max"] = "mean"
+    """What mu is multiplied by: the heatmap's mean (eq. 4-5) or its maximum (WS-DAN, where mu lies below 1)."""
+    crop_mask: Literal["upsampled", "coarse"] = "upsampled"
+    """The map that mu cuts: upsampled, as eq. (3)-(5) stand / the coarse one, whose mask is then enlarged."""
+    crop_box: Literal["heatmap", "random", "centre", "object", "parts", "whole"] = "heatmap"
+    """Where Crop looks. All but "heatmap" are controls of the same cost: a box of the heatmap's size at random / in
+    the centre; the object's true box; the box round the deciding parts (drawn sets); the whole picture again (in
+    training augmented anew, at test its mirror image)."""
+    crop_from: Literal["input", "original"] = "input"
+    """What the box is cut from: the network's input / the same view at crop_scale times its size, of which Raw sees
+    the average pool. Section 3.3: "cropped on the original image"."""
+    crop_scale: int = 2
+    """See crop_from="original"; mini pictures have 224 pixels, twice the input."""
     connectivity: Literal["4", "8"] = "8"
     """Neighbours of a pixel when components are found; the paper is silent, MMAL uses 8."""
     crop_padding: float = 0.0
@@ -114,12 +143,18 @@ class Config:
     """theta of eq. (6) is drawn from U(theta_low, theta_high); section 3.3: 1 to 2."""
     theta_high: float = 2.0
     """See theta_low."""
+    theta_times: Literal["mean", "max"] = "mean"
+    """What theta is multiplied by: the heatmap's mean (eq. 6) or its maximum (WS-DAN, where theta lies below 1)."""
     theta_per: Literal["image", "batch"] = "image"
     """"A random number": one for each image, or one for the whole batch."""
     fill: Literal["mean", "black", "noise", "channel_mean"] = "mean"
     """What erased pixels become; "mean" is zero after normalisation."""
 
     # --- losses (eq. 7-12) ---
+    raw_weight: float = 1.0
+    """Weight of L_raw in eq. (10); the paper: 1. With Raw alone, 2 is a larger step and nothing else."""
+    branch_losses: Literal["sum", "mean"] = "sum"
+    """Eq. (10) adds the branches' losses, so each branch enlarges the step; "mean" divides by their weights."""
     gamma: float = 0.2
     """Weight of L_drop in eq. (10); section 3.4."""
     tau: float = 0.7
@@ -149,6 +184,12 @@ class Config:
     saturation: float = 0.5
     """Amount of saturation jitter; the paper names none, a public PyTorch code of WS-DAN has 0.5."""
 
+    # --- test time (section 3.1) ---
+    answer: Literal["logits", "probabilities"] = "logits"
+    """What is added over the branches at test time; section 3.1: the logits."""
+    test_flip: bool = False
+    """Answer with the mean over the image and its mirror image; the paper mentions none."""
+
     # --- optimisation ---
     epochs: int = 10
     """The paper does not say; its last decay is after epoch 30."""
@@ -156,6 +197,9 @@ class Config:
     """Images in a step, over all processes; section 4.2: 16."""
     lr: float = 0.001
     """Learning rate; section 4.2: 0.001 (from ImageNet-22k weights)."""
+    fresh_rate: float = 1.0
+    """The layers without pretrained weights (classifier, projection head) learn at this many times lr; often
+    10, the paper names none."""
     lr_decay_epochs: tuple[int, ...] = (4, 7)
     """The rate is multiplied by lr_decay after these epochs; section 4.2: 15 and 30."""
     lr_decay: float = 0.1
@@ -193,6 +237,11 @@ class Config:
         """Plain values, as JSON stores them."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
+
+    @property
+    def input_scale(self) -> int:
+        """How many times larger than ``image_size`` the pictures are that the network is given."""
+        return self.crop_scale if self.crop_from == "original" else 1
 
     @property
     def digest(self) -> str:
@@ -401,6 +450,8 @@ def _check_values(config: Config) -> None:
         "epochs",
         "batch_size",
         "evaluate_every",
+        "raw_weight",
+        "fresh_rate",
     ]
     for name in positive:
         if not getattr(config, name) > 0:
@@ -429,6 +480,7 @@ def _check_values(config: Config) -> None:
         raise ConfigError(f"dataset must be a name such as cub, got {config.dataset!r}")
     if config.sup and not config.crop:
         raise ConfigError("sup contrasts Raw with Crop, so it needs crop; switch sup off too (--no-sup)")
+    _check_readings(config)
     if config.theta_high < config.theta_low:
         raise ConfigError(
             f"theta_high must be at least theta_low = {config.theta_low}, got {config.theta_high}"
@@ -442,4 +494,26 @@ def _check_values(config: Config) -> None:
         if value is not None and value < (2 if name == "classes" else 1):
             raise ConfigError(
                 f"{name} must be None or {2 if name == 'classes' else 1} or more, got {value!r}"
+            )
+
+
+def _check_readings(config: Config) -> None:
+    """Settings that would have no effect, or none that is defined, beside each other."""
+    if config.crop_scale < 2:
+        raise ConfigError(f"crop_scale must be 2 or more, got {config.crop_scale!r}")
+    if config.crop_from == "input" and config.crop_scale != Config.crop_scale:
+        raise ConfigError(
+            f'crop_scale is {config.crop_scale}, but crop_from is "input"; set crop_from to "original" too'
+        )
+    if config.crop_box != "heatmap" and not config.crop:
+        raise ConfigError(f'crop_box is "{config.crop_box}", which needs the Crop branch; set crop to True')
+    if config.test_flip and config.crop_box not in ("heatmap", "centre"):
+        raise ConfigError(
+            f'test_flip mirrors the image, for which crop_box "{config.crop_box}" has no box; use one of the two'
+        )
+    for name in ("mu", "theta_high"):
+        times = config.mu_times if name == "mu" else config.theta_times
+        if times == "max" and not getattr(config, name) < 1:
+            raise ConfigError(
+                f"{name} must be below 1 as a share of the heatmap's maximum, got {getattr(config, name)!r}"
             )

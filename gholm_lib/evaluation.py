@@ -32,11 +32,11 @@ def predict_all(
     view = cast(ImageView, images.dataset)
     found = Predictions.empty(len(view), view.config.image_size)
     found.label[:] = [s.label for s in view.samples]
-    for pixels, _, index in images:
+    for pixels, _, index, *aim in images:
         try:
-            pixels = pixels.to(accelerator.device, non_blocking=True)
+            pixels, *aim = (t.to(accelerator.device, non_blocking=True) for t in (pixels, *aim))
             with accelerator.autocast():
-                _predict(net, pixels, index.numpy(), found, with_crop)
+                _predict(net, pixels, aim, index.numpy(), found, with_crop)
         except NonFiniteError as error:
             error.images = tuple(view.samples[i].image_id for i in index.tolist())
             raise
@@ -44,14 +44,16 @@ def predict_all(
     return _merge(found) if accelerator.num_processes > 1 else found
 
 
-def _predict(net: GHOLMNet, pixels: Tensor, i: np.ndarray, found: Predictions, with_crop: bool) -> None:
+def _predict(
+    net: GHOLMNet, pixels: Tensor, aim: list[Tensor], i: np.ndarray, found: Predictions, with_crop: bool
+) -> None:
     """Write the answers to one batch into ``found``, at the positions ``i``."""
     if not with_crop:
-        logits = net.classify(pixels)
+        logits = net.attend_raw(pixels)
         _require_finite(logits)
         found.raw[i] = logits.argmax(1).cpu()
         return
-    out = net.attend(pixels)
+    out = net.attend(pixels, *aim)
     _require_finite(out.logits)
     answers = [logits.float().argmax(1) for logits in (out.raw_logits, out.crop_logits, out.logits)]
     stacked = torch.stack(answers).cpu().numpy()  # one transfer

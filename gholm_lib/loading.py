@@ -7,6 +7,7 @@ that they depend neither on the number of workers nor on whether the run was res
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from gholm_lib.config import Config
@@ -32,15 +34,22 @@ CACHE_LIMIT = 2**30  # bytes of resized images kept in memory
 
 
 def resized(image: Image.Image, config: Config) -> Tensor:
-    """A PIL image → (3, resize, resize) uint8; without random crops (``random_crop``), image_size instead."""
-    side = config.resize if config.random_crop else config.image_size
+    """A PIL image → (3, resize, resize) uint8; without random crops (``random_crop``), image_size instead.
+
+    With ``crop_from="original"``, here and in all that follows, each side is crop_scale times as long.
+    """
+    side = _resized_side(config)
     image = image.resize((side, side), Image.Resampling[config.interpolation.upper()], reducing_gap=3.0)
     return v2.functional.pil_to_tensor(image)
 
 
+def _resized_side(config: Config) -> int:
+    return config.input_scale * (config.resize if config.random_crop else config.image_size)
+
+
 def training_transform(config: Config) -> v2.Compose:
     """(3, r, r) uint8 → (3, s, s) float: random crop, flip, brightness and saturation, normalised."""
-    steps = [v2.RandomCrop(config.image_size)] if config.random_crop else []
+    steps = [v2.RandomCrop(config.input_scale * config.image_size)] if config.random_crop else []
     steps += [
         v2.RandomHorizontalFlip(),
         v2.ColorJitter(brightness=config.brightness, saturation=config.saturation),
@@ -50,7 +59,7 @@ def training_transform(config: Config) -> v2.Compose:
 
 def test_transform(config: Config) -> v2.Compose:
     """(3, r, r) uint8 → (3, s, s) float: centre crop, normalised."""
-    return v2.Compose([v2.CenterCrop(config.image_size), *_normalised(config)])
+    return v2.Compose([v2.CenterCrop(config.input_scale * config.image_size), *_normalised(config)])
 
 
 def to_input(image: Image.Image, config: Config) -> Tensor:
@@ -76,13 +85,16 @@ def _normalised(config: Config) -> list[v2.Transform]:
 class ImageView(Dataset):
     """Samples as network inputs. Item ``(i, seed)`` → (3, s, s) float, label, i.
 
-    The random steps of training take the seed; for the test transform it is None.
+    The random steps of training take the seed; for the test transform it is None. For a control (``crop_box``) that
+    needs one, the aim of Crop follows: for "random" a place (2,) in 0..1; for "object" and "parts" the box (4,) in
+    pixels of the network's input, the whole input if nothing of it is in view; for "whole" another view (3, s, s).
     """
 
     def __init__(self, samples: Sequence[Sample], config: Config, train: bool) -> None:
         self.samples, self.config = tuple(samples), config
+        self.train = train
         self.transform = training_transform(config) if train else test_transform(config)
-        side = config.resize if config.random_crop else config.image_size
+        side = _resized_side(config)
         self.warned = False
         small = len(self.samples) * 3 * side * side <= CACHE_LIMIT
         self.cache = self._load_all() if small else None
@@ -109,14 +121,44 @@ class ImageView(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, item: tuple[int, int | None]) -> tuple[Tensor, int, int]:
+    def __getitem__(self, item: tuple[int, int | None]) -> tuple[Tensor | int, ...]:
         i, seed = item
         image = self._load(i) if self.cache is None else self.cache[i]
         if seed is None:
-            return self.transform(image), self.samples[i].label, i
+            if self.config.crop_box != "random":
+                return self._item(i, image)
+            seed = (self.config.seed * 1_000_003 + i) % 2**63  # a test repeats its random boxes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.transform(image), self.samples[i].label, i
+            return self._item(i, image)
+
+    def _item(self, i: int, image: Tensor) -> tuple[Tensor | int, ...]:
+        label, kind = self.samples[i].label, self.config.crop_box
+        if kind in ("object", "parts"):
+            view, box = self._with_box(image, self.samples[i])
+            return view, label, i, box
+        view = self.transform(image)
+        if kind == "random":
+            return view, label, i, torch.rand(2)
+        if kind == "whole":
+            return view, label, i, self.transform(image) if self.train else view.flip(-1)
+        return view, label, i
+
+    def _with_box(self, image: Tensor, sample: Sample) -> tuple[Tensor, Tensor]:
+        """The view, and the sample's aim in it: the smallest box in whole pixels of the network's input, float."""
+        side, scale = image.shape[-1], self.config.input_scale
+        if sample.aim is None:
+            raise ValueError(
+                f"{sample.image_id} has no aim for crop_box={self.config.crop_box!r}; take the samples of split_data"
+            )
+        shares = torch.tensor([sample.aim])
+        box = tv_tensors.BoundingBoxes(side * shares, format="XYXY", canvas_size=(side, side))
+        view, moved = self.transform(tv_tensors.Image(image), box)
+        x0, y0, x1, y1 = (moved.as_subclass(Tensor)[0] / scale).tolist()
+        if x0 >= x1 or y0 >= y1:  # the random crop has cut it off
+            x0, y0, x1, y1 = 0, 0, self.config.image_size, self.config.image_size
+        whole_pixels = [math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)]
+        return view.as_subclass(Tensor), torch.tensor(whole_pixels, dtype=torch.float32)
 
     def __getitems__(self, items: Sequence[tuple[int, int | None]]) -> list | DataError:
         """A batch for a loader, or the error of an image in it: see :class:`_Loader`."""

@@ -23,15 +23,27 @@ def branch_loss(logits: Float[Tensor, "b k"], labels: Int64[Tensor, " b"]) -> Sc
 
 
 def total_cross_entropy(
-    raw: Scalar, crop: Scalar | None = None, drop: Scalar | None = None, gamma: float = 0.2
+    raw: Scalar,
+    crop: Scalar | None = None,
+    drop: Scalar | None = None,
+    gamma: float = 0.2,
+    raw_weight: float = 1.0,
+    reduction: str = "sum",
 ) -> Scalar:
-    """Eq. (10): L_raw + L_crop + gamma L_drop; None for a branch that is switched off."""
-    total = raw
+    """Eq. (10): L_raw + L_crop + gamma L_drop; None for a branch that is switched off.
+
+    raw_weight  weight of L_raw; the paper: 1
+    reduction   "sum" (as printed) · "mean": divided by the weights, so that no further branch enlarges the step
+    raises      ValueError for another reduction
+    """
+    if reduction not in ("sum", "mean"):
+        raise ValueError(f'reduction must be "sum" or "mean", got {reduction!r}')
+    total, weights = raw_weight * raw, raw_weight
     if crop is not None:
-        total = total + crop
+        total, weights = total + crop, weights + 1
     if drop is not None:
-        total = total + gamma * drop
-    return total
+        total, weights = total + gamma * drop, weights + gamma
+    return total if reduction == "sum" else total / weights
 
 
 def supcon_loss(

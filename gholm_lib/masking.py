@@ -30,16 +30,23 @@ def heat_mean(heat: Float[Tensor, "b H W"]) -> Float[Tensor, " b"]:
     return heat.mean((1, 2))
 
 
-def threshold(heat: Float[Tensor, "b H W"], factor: float | Float[Tensor, " b"]) -> Bool[Tensor, "b H W"]:
+def threshold(
+    heat: Float[Tensor, "b H W"], factor: float | Float[Tensor, " b"], times: str = "mean"
+) -> Bool[Tensor, "b H W"]:
     """Eq. (5) and (6): where the heat is above ``factor`` times its own mean.
 
     heat    >= 0
     factor  mu of eq. (5) or theta of eq. (6): one number for all images, or one for each
+    times   "mean" (eq. 4) · "max": the heat's maximum, as in a public code of WS-DAN; a factor then lies below 1
     returns an empty mask for a heatmap of zeros: nothing is *above* zero
+    raises  ValueError for another ``times``
     """
+    if times not in ("mean", "max"):
+        raise ValueError(f'times must be "mean" or "max", got {times!r}')
     # new_full, not as_tensor: to copy a number to a GPU, the host would wait for all that runs there.
     factor = factor.to(heat) if isinstance(factor, Tensor) else heat.new_full((), factor)
-    return heat > (factor * heat_mean(heat)).view(-1, 1, 1)
+    level = heat_mean(heat) if times == "mean" else heat.amax((1, 2))
+    return heat > (factor * level).view(-1, 1, 1)
 
 
 def largest_component_boxes(mask: Bool[Tensor, "b H W"], connectivity: int = 8) -> Int64[Tensor, "b 4"]:
@@ -124,6 +131,23 @@ def adjust_boxes(
     low = (centre - side / 2).round().clamp(min=0)
     low = torch.minimum(low, limit - side)  # move inside without changing the size
     return torch.cat([low, low + side], 1).long()
+
+
+def move_boxes(
+    boxes: Int64[Tensor, "b 4"], size: tuple[int, int], place: Float[Tensor, "b 2"] | None = None
+) -> Int64[Tensor, "b 4"]:
+    """Boxes of the same sizes at other places of the image, for controls.
+
+    size    (H, W) of the image in pixels
+    place   0 to 1 across and down, from the first place inside the image to the last; all whole pixels are equally
+            likely if it is uniform. None: the centre
+    returns boxes inside the image
+    """
+    height, width = size
+    side = boxes[:, 2:] - boxes[:, :2]
+    room = torch.tensor([width, height], device=boxes.device) - side
+    low = room // 2 if place is None else torch.minimum((place * (room + 1)).long(), room)
+    return torch.cat([low, low + side], 1)
 
 
 def crop(

@@ -12,6 +12,7 @@ In the shapes: b images of H x W pixels, k classes, c channels of h x w position
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
@@ -58,14 +60,14 @@ class Output:
     drop_logits: Float[Tensor, "b k"] | None = None
     attention: Attention | None = None
     losses: dict[str, Scalar] | None = None  # "raw", "crop", "drop", "sup", "total" (eq. 7-12)
+    answer: str = "logits"  # what is added over the branches: "logits" or "probabilities"
 
     @property
     def logits(self) -> Float[Tensor, "b k"]:
-        """The answer at test time: Raw + Crop."""
+        """The answer at test time: Raw + Crop; for "probabilities", the logarithm of their mean."""
         if self.crop_logits is None:
             return self.raw_logits
-        # In half precision, near ties could become ties.
-        return at_least_float32(self.raw_logits) + at_least_float32(self.crop_logits)
+        return _combined(self.raw_logits, self.crop_logits, self.answer)
 
     @property
     def heat(self) -> Float[Tensor, "b H W"] | None:
@@ -78,6 +80,12 @@ class Output:
     @property
     def drop_mask(self) -> Bool[Tensor, "b H W"] | None:
         return None if self.attention is None else self.attention.drop_mask
+
+
+def _combined(a: Tensor, b: Tensor, answer: str) -> Tensor:
+    """The sum of two answers' logits, or the logarithm of the mean of their probabilities: (B, K)."""
+    a, b = at_least_float32(a), at_least_float32(b)  # in half precision, near ties could become ties
+    return a + b if answer == "logits" else torch.logaddexp(a.log_softmax(1), b.log_softmax(1)) - math.log(2)
 
 
 @dataclass(kw_only=True)
@@ -134,18 +142,44 @@ class GHOLMNet(nn.Module):
 
     # ------------------------------------------------------------------ branches
 
-    def forward(self, images: Float[Tensor, "b 3 H H"], labels: Int64[Tensor, " b"] | None = None) -> Output:
-        """All branches that the config switches on; with ``labels``, also the losses. ``images`` are normalised."""
-        features, tap, raw = self._raw(images)
-        out, crop_features = Output(raw), None
+    def forward(
+        self,
+        images: Float[Tensor, "b 3 H H"],
+        labels: Int64[Tensor, " b"] | None = None,
+        aim: Float[Tensor, "b ..."] | None = None,
+    ) -> Output:
+        """All branches that the config switches on; with ``labels``, also the losses.
+
+        images  normalised; with ``crop_from="original"``, at crop_scale times the network's input
+        aim     for a control (``crop_box``), what ``ImageView`` gives beside the image
+        raises  ValueError for images of another size or an aim that is missing
+        """
+        seen = self.seen(images)
+        features, tap, raw = self._raw(seen)
+        out, crop_features = Output(raw, answer=self.config.answer), None
         if self.config.crop or self.config.drop:
             target = labels if self.config.cam_class == "label" else None
-            out.attention = self._attend(images, tap, raw, target, self.config.drop)
-            crop_features = self._run_branches(images, out.attention, out)
+            out.attention = self._attend(seen, tap, raw, target, self.config.drop, aim)
+            crop_features = self._run_branches(images, seen, aim, out)
         if labels is not None:
             with record_function("losses"):
                 out.losses = self._losses(out, labels, features, crop_features)
         return out
+
+    def seen(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 h w"]:
+        """What Raw sees: the images, or with ``crop_from="original"`` their average over crop_scale pixels each way.
+
+        raises  ValueError for images that do not have crop_scale times the network's input
+        """
+        scale, side = self.config.input_scale, self.config.image_size
+        if scale == 1:
+            return images
+        if images.shape[-1] != scale * side:
+            raise ValueError(
+                f'crop_from="original" needs images of {scale * side} pixels, crop_scale {scale} times image_size '
+                f"{side}, got {images.shape[-1]}; load them with loading.to_input or ImageView and the same config"
+            )
+        return F.avg_pool2d(images, scale)
 
     def _raw(self, images: Tensor) -> tuple[Tensor, Tap, Tensor]:
         """The Raw branch: features (B, C, h, w), the layer of the map, and the logits (B, K)."""
@@ -153,13 +187,14 @@ class GHOLMNet(nn.Module):
             features, tap = self._features(images)
             return features, tap, self.head(features)
 
-    def _run_branches(self, images: Tensor, attention: Attention, out: Output) -> Tensor | None:
+    def _run_branches(self, images: Tensor, seen: Tensor, aim: Tensor | None, out: Output) -> Tensor | None:
         """Crop and Drop through the backbone as one batch, logits into ``out``; returns the Crop features."""
-        batches = []
+        attention, batches = out.attention, []
+        assert attention is not None
         if self.config.crop:
-            batches.append(self._crop(images, attention.crop_boxes))
+            batches.append(self._second_look(images, attention.crop_boxes, aim))
         if attention.drop_mask is not None:
-            batches.append(self._erase(images, attention.drop_mask))
+            batches.append(self._erase(seen, attention.drop_mask))
         batch = torch.cat(batches)
         with record_function("second forward"):
             features = self.backbone.forward_features(self._format(batch))
@@ -175,22 +210,48 @@ class GHOLMNet(nn.Module):
         """Features → logits."""
         return self.backbone.forward_head(features)
 
+    def fresh_layers(self) -> list[nn.Module]:
+        """The layers that no pretraining has seen: the classifier and, if there is one, the projection head."""
+        return [m for m in (self.backbone.get_classifier(), self.projection) if m is not None]
+
     def classify(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k"]:
         """Logits from one pass through backbone and head, without any heatmap."""
         return self.head(self.backbone.forward_features(self._format(images)))
 
     @torch.no_grad()
-    def attend(self, images: Float[Tensor, "b 3 H W"]) -> Attended:
+    def attend(self, images: Float[Tensor, "b 3 H W"], aim: Float[Tensor, "b ..."] | None = None) -> Attended:
         """Test time: Raw, heatmap of the predicted class, and Crop, whichever branches were trained.
 
-        Call ``net.eval()`` first: this method leaves the backbone in the mode it is in.
+        With ``test_flip``, the logits are means over the image and its mirror image; the attention is the image's.
+        Call ``net.eval()`` first: this method leaves the backbone in the mode it is in. ``aim``: see ``forward``.
         """
-        _, tap, raw = self._raw(images)
-        attention = self._attend(images, tap, raw, target=None, drop=False)
-        crops = self._crop(images, attention.crop_boxes)
+        out = self._attend_once(images, aim)
+        if self.config.test_flip:
+            mirrored = self._attend_once(images.flip(-1), aim)
+            out.raw_logits = self._mean(out.raw_logits, mirrored.raw_logits)
+            out.crop_logits = self._mean(out.crop_logits, mirrored.crop_logits)
+        return out
+
+    def _attend_once(self, images: Tensor, aim: Tensor | None) -> Attended:
+        seen = self.seen(images)
+        _, tap, raw = self._raw(seen)
+        attention = self._attend(seen, tap, raw, target=None, drop=False, aim=aim)
+        crops = self._second_look(images, attention.crop_boxes, aim)
         with record_function("second forward"):
             logits = self.classify(crops)
-        return Attended(raw_logits=raw, crop_logits=logits, attention=attention)
+        return Attended(raw_logits=raw, crop_logits=logits, attention=attention, answer=self.config.answer)
+
+    @torch.no_grad()
+    def attend_raw(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k"]:
+        """Test time with Raw alone, without any heatmap; the logits are those that :meth:`attend` gives for Raw."""
+        logits = self.classify(self.seen(images))
+        if self.config.test_flip:
+            logits = self._mean(logits, self.classify(self.seen(images.flip(-1))))
+        return logits
+
+    def _mean(self, a: Tensor, b: Tensor) -> Tensor:
+        both = _combined(a, b, self.config.answer)
+        return both / 2 if self.config.answer == "logits" else both
 
     def predict(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
         """Test time (section 3.1): the logits of Raw and of Crop; their sum is the answer."""
@@ -213,10 +274,11 @@ class GHOLMNet(nn.Module):
         self, images: Float[Tensor, "b 3 H W"], target: Int64[Tensor, " b"] | None = None
     ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b H W"]]:
         """The logits of Raw and the heatmap, from one pass through the backbone; see :meth:`heatmap`."""
-        _, tap, raw = self._raw(images)
+        seen = self.seen(images)
+        _, tap, raw = self._raw(seen)
         cam, check = self._cam(tap, raw, target)
         check(torch.isfinite(cam).flatten(1).all(1))
-        return raw, upsample(cam, _size(images))
+        return raw, upsample(cam, _size(seen))
 
     def _cam(
         self, tap: Tap, logits: Tensor, target: Tensor | None
@@ -228,19 +290,33 @@ class GHOLMNet(nn.Module):
         return cam, lambda finite: require_finite(tap.layer, weights, cam, finite)
 
     def _attend(
-        self, images: Tensor, tap: Tap, logits: Tensor, target: Tensor | None, drop: bool
+        self,
+        images: Tensor,
+        tap: Tap,
+        logits: Tensor,
+        target: Tensor | None,
+        drop: bool,
+        aim: Tensor | None,
     ) -> Attention:
         with record_function("heatmap"):
             cam, check = self._cam(tap, logits, target)
             heat = upsample(cam, _size(images))
         with record_function("threshold and boxes"):
-            return self._attention(images, heat, cam, check, drop)
+            attention = self._attention(images, heat, cam, check, drop)
+            if self.config.crop_box != "heatmap":
+                self._aim(attention, aim)
+            return attention
 
     def _attention(
         self, images: Tensor, heat: Tensor, cam: Tensor, check: Callable[[Tensor], None], drop: bool
     ) -> Attention:
-        drop_mask = masking.threshold(heat, self._theta(images)) if drop else None
-        mask = masking.threshold(heat, self.config.mu)
+        cfg = self.config
+        drop_mask = masking.threshold(heat, self._theta(images), cfg.theta_times) if drop else None
+        if cfg.crop_mask == "upsampled":
+            mask = masking.threshold(heat, cfg.mu, cfg.mu_times)
+        else:
+            coarse = masking.threshold(cam, cfg.mu, cfg.mu_times)
+            mask = F.interpolate(coarse[:, None].float(), _size(images), mode="nearest-exact")[:, 0] > 0
         # One transfer to the host brings both the mask and whether the map is finite.
         finite = torch.isfinite(cam).flatten(1).all(1)
         packed = torch.cat([mask.flatten(1), finite[:, None]], 1).cpu()
@@ -256,14 +332,43 @@ class GHOLMNet(nn.Module):
 
         mu      threshold in heat means; None takes the config's
         returns x0, y0, x1, y1 on the heat's device
+        raises  ConfigError if the config cuts the coarse map, which an upsampled heatmap does not contain
         """
-        return self._boxes(masking.threshold(heat, self.config.mu if mu is None else mu))
+        cfg = self.config
+        if cfg.crop_mask == "coarse":
+            raise ConfigError(
+                'boxes need the coarse map where crop_mask is "coarse"; take those of net.attend'
+            )
+        return self._boxes(masking.threshold(heat, cfg.mu if mu is None else mu, cfg.mu_times))
 
     def _boxes(self, mask: Tensor) -> Tensor:
         cfg = self.config
         boxes = masking.largest_component_boxes(mask, int(cfg.connectivity))
         readings = cfg.crop_padding, cfg.crop_min_size, cfg.crop_square, cfg.crop_margin
         return masking.adjust_boxes(boxes, _size(mask), *readings)
+
+    def _aim(self, attention: Attention, aim: Tensor | None) -> None:
+        """Replace the heatmap's boxes by those of a control (``crop_box``)."""
+        kind, size, boxes = self.config.crop_box, _size(attention.heat), attention.crop_boxes
+        if kind == "centre":
+            attention.crop_boxes = masking.move_boxes(boxes, size)
+            return
+        if aim is None:
+            raise ValueError(
+                f'crop_box="{kind}" needs the aim that ImageView gives beside each image, got None'
+            )
+        if kind == "random":
+            attention.crop_boxes = masking.move_boxes(boxes, size, aim)
+            return
+        attention.fallback = torch.zeros_like(attention.fallback)  # the heatmap's mask has no part in the box
+        whole = torch.tensor([0, 0, size[1], size[0]], device=boxes.device)
+        attention.crop_boxes = whole.expand_as(boxes) if kind == "whole" else aim.round().to(boxes)
+
+    def _second_look(self, images: Tensor, boxes: Tensor, aim: Tensor | None) -> Tensor:
+        """The Crop branch's images: (B, 3, s, s)."""
+        if self.config.crop_box == "whole" and aim is not None:
+            return self.seen(aim)
+        return self.crops(images, boxes)
 
     def _theta(self, images: Tensor) -> Tensor:
         """theta of eq. (6) ~ U(theta_low, theta_high): (B,).
@@ -278,9 +383,13 @@ class GHOLMNet(nn.Module):
             u = torch.rand(processes * len(images), device=images.device)[rank::processes]
         return self.config.theta_low + u * (self.config.theta_high - self.config.theta_low)
 
-    def _crop(self, images: Tensor, boxes: Tensor) -> Tensor:
+    def crops(
+        self, images: Float[Tensor, "b 3 H W"], boxes: Int64[Tensor, "b 4"]
+    ) -> Float[Tensor, "b 3 s s"]:
+        """Cut boxes, in pixels of what Raw sees, out of the images that the network is given, at its input size."""
+        scale = self.config.input_scale
         with record_function("crop"):
-            return masking.crop(images, boxes, images.shape[-1])
+            return masking.crop(images, boxes * scale, images.shape[-1] // scale)
 
     def _erase(self, images: Tensor, mask: Tensor) -> Tensor:
         c = self.config
@@ -317,7 +426,8 @@ class GHOLMNet(nn.Module):
             terms["sup"] = losses.supcon_loss(
                 all_z, all_labels, cfg.tau, cfg.denominator, cfg.normalize, cfg.reduction
             )
-        ce = losses.total_cross_entropy(terms["raw"], terms.get("crop"), terms.get("drop"), cfg.gamma)
+        branches = terms["raw"], terms.get("crop"), terms.get("drop")
+        ce = losses.total_cross_entropy(*branches, cfg.gamma, cfg.raw_weight, cfg.branch_losses)
         terms["total"] = losses.total_loss(ce, terms.get("sup"), cfg.sup_weight)
         return terms
 

@@ -17,7 +17,7 @@ import timm
 
 from gholm_lib.backbone import lite0_weights, packaged_weights
 from gholm_lib.config import Config, file_sha256
-from gholm_lib.datasets import FineGrainedData, Sample
+from gholm_lib.datasets import FineGrainedData, Sample, with_aims
 from gholm_lib.records import Record, RecordError, describe_data, labels_digest
 
 Origin = Mapping[str, Any]
@@ -56,11 +56,15 @@ class Split:
 def split_data(config: Config, data: FineGrainedData) -> Split:
     """Select the classes, and hold out a share of each class's training images, chosen by a hash of their ids.
 
-    A trial (max_steps) is tested on a few images only.
+    A trial (max_steps) is tested on a few images only. For a control that takes true boxes, each sample has its own.
+
+    raises DataError if the data set does not know these boxes
     """
     keep = len(data.classes) if config.classes is None else config.classes
     if keep > len(data.classes):
         raise ValueError(f"classes is {keep}, but {data.name} has only {len(data.classes)}")
+    if config.crop_box in ("object", "parts"):
+        data = with_aims(data, config.crop_box)
     train = [s for s in data.train if s.label < keep]
     held_out: list[Sample] = []
     if config.holdout:

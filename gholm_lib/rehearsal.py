@@ -51,9 +51,9 @@ def _training_step(run: _Run) -> Callable[[], int]:
     source = endless()
 
     def step() -> int:
-        pixels, labels, _ = send_to_device(next(source), run.accelerator.device)
+        pixels, labels, _, *aim = send_to_device(next(source), run.accelerator.device)
         run.optimiser.zero_grad(set_to_none=True)
-        run.accelerator.backward(run.net(pixels, labels).losses["total"])
+        run.accelerator.backward(run.net(pixels, labels, *aim).losses["total"])
         run.optimiser.step()
         return size
 

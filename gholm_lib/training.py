@@ -56,6 +56,16 @@ def learning_rate(config: Config, epoch: int) -> float:
     return config.lr * config.lr_decay ** sum(epoch >= e for e in config.lr_decay_epochs)
 
 
+def parameter_groups(net: GHOLMNet) -> tuple[list[dict[str, Any]], list[float]]:
+    """The optimiser's groups of parameters, and by what each multiplies the learning rate (``fresh_rate``)."""
+    if net.config.fresh_rate == 1:
+        return [{"params": list(net.parameters())}], [1.0]
+    fresh = [p for layer in net.fresh_layers() for p in layer.parameters()]
+    known = {id(p) for p in fresh}
+    others = [p for p in net.parameters() if id(p) not in known]
+    return [{"params": others}, {"params": fresh}], [1.0, net.config.fresh_rate]
+
+
 def train(config: Config, options: RunOptions | None = None, data: FineGrainedData | None = None) -> Record:
     """Train one network, resume an interrupted run, or return the record of a finished one.
 
@@ -103,9 +113,8 @@ class _Run:
         net = GHOLMNet.from_config(config, len(self.split.classes))
         if config.channels_last:
             net = net.to(memory_format=torch.channels_last)
-        optimiser = torch.optim.SGD(
-            net.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay
-        )
+        groups, self.rate_factors = parameter_groups(net)
+        optimiser = torch.optim.SGD(groups, config.lr, config.momentum, weight_decay=config.weight_decay)
         self.net, self.optimiser = self.accelerator.prepare(net, optimiser)
         self.origin = origin(config, self.split)  # only now, as the hub's weights have been downloaded
         self.curve: list[dict[str, Any]] = []
@@ -174,21 +183,21 @@ class _Run:
 
     def _epoch(self, epoch: int, images, bar: tqdm, slow: _SlowSteps) -> dict[str, Any]:
         rate = learning_rate(self.config, epoch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        for group, factor in zip(self.optimiser.param_groups, self.rate_factors, strict=True):
+            group["lr"] = factor * rate
         self.net.train()
         meter, device = _Meter(), self.accelerator.device
         look_every = 1 if device.type == "cpu" else CHECK_EVERY
         bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
         slow.start()
         self.pace.begin()
-        for step, (pixels, labels, index) in enumerate(images):
+        for step, (pixels, labels, index, *aim) in enumerate(images):
             self.stage = f"epoch {epoch + 1} of {self.config.epochs}, step {step + 1} of {len(images)}"
-            pixels, labels = send_to_device((pixels, labels), device, non_blocking=True)
+            pixels, labels, *aim = send_to_device((pixels, labels, *aim), device, non_blocking=True)
             # Theta and stochastic depth: seeded at each step, so that a resumed run repeats them.
             torch.manual_seed(((self.config.seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
             try:
-                out = self.net(pixels, labels)
+                out = self.net(pixels, labels, *aim)
             except NonFiniteError as error:  # GradCAM is checked at each step, the loss only at some
                 ids = self._training_ids(index)
                 raise self._failed(f"{error} This happened", epoch, step, {}, ids) from error

@@ -17,10 +17,21 @@ from gholm_kit.reproduction.outputs import (
     tables_folder,
     write_all,
 )
-from gholm_kit.reproduction.paper_figures import differing_figures, write_figure
+from gholm_kit.reproduction.paper_figures import differing_figures, save, write_figure
 from gholm_kit.reproduction.paper_tables import paper_table
 from gholm_kit.reproduction.part_shares import measure_parts
 from gholm_kit.reproduction.request import Request
+from gholm_kit.reproduction.tuning import (
+    Progress,
+    Search,
+    final_jobs,
+    progress,
+    search_for,
+    tune,
+    tuned_table,
+    tuning_table,
+)
+from gholm_kit.reproduction.tuning_figure import draw_tuning
 from gholm_kit.table import Table
 from gholm_lib.paths import records_folder
 
@@ -56,14 +67,19 @@ def _share(text: str) -> tuple[int, int]:
 
 def reproduce(request: Request) -> int:
     """Carry out a request; returns the exit status."""
-    if not (request.table or request.figure or request.ledger or request.all or request.check):
+    if not (
+        request.table or request.figure or request.ledger or request.tune or request.all or request.check
+    ):
         raise ValueError(
-            "say what to reproduce: --table 2, --figure 6, --ledger or --all (--dry-run estimates the cost)"
+            "say what to reproduce: --table 2, --figure 6, --ledger, --tune cub or --all (--dry-run estimates the "
+            "cost)"
         )
     if request.threads:
         torch.set_num_threads(request.threads)
     records = request.records or records_folder() / request.preset
     part, parts = _share(request.shard)
+    if request.tune:
+        return _tune_all(request, records, part, parts)
     own = jobs.shard(jobs.with_weights(wanted(request), request.weights), part, parts)
     if request.dry_run:
         print(plan(own, records, request.options))
@@ -95,6 +111,48 @@ def reproduce(request: Request) -> int:
         table.write(tables_folder(request.preset))
         print(table.markdown())
     return 0
+
+
+def _tune_all(request: Request, records: Path, part: int, parts: int) -> int:
+    """``--tune``: the search of each data set, and then its runs on all training images."""
+
+    def own(every: list[jobs.Job]) -> list[jobs.Job]:
+        return jobs.shard(jobs.with_weights(every, request.weights), part, parts)
+
+    if request.table or request.figure or request.ledger or request.all or request.check:
+        raise ValueError(
+            "--tune goes alone: give --table, --figure, --ledger, --all or --check in another command"
+        )
+    for search in [search_for(request.preset, d, request.tune_seeds) for d in request.tune]:
+        state = progress(search, Archive.read(records))
+        if request.dry_run:
+            missing = search.jobs(state.grid) if state.bests is None else _final(request, search, state)
+            print(plan(own(missing), records, request.options))
+            continue
+        if not request.from_records:
+            state = tune(search, records, request.options, own)
+            if state.bests is not None:
+                make_runs(own(_final(request, search, state)), records, request.options)
+        if not is_main_process():
+            continue
+        if state.bests is None:
+            print(f"the search on {search.ours.dataset} is not finished, so there is no table of it yet")
+        else:
+            _show_tuning(request, search, state, Archive.read(records))
+    return 0
+
+
+def _final(request: Request, search: Search, state: Progress) -> list[jobs.Job]:
+    assert state.bests is not None
+    return final_jobs(search, state.bests, request.seeds)
+
+
+def _show_tuning(request: Request, search: Search, state: Progress, archive: Archive) -> None:
+    tables = tuning_table(search, state, archive), tuned_table(search, state, archive)
+    for table in tables:
+        table.write(tables_folder(request.preset))
+        print(table.markdown())
+    print(f"figure: {save(draw_tuning(search, state, archive), tables[0].name, request.redraw)}")
 
 
 def _chosen(request: Request, archive: Archive) -> list[Table]:

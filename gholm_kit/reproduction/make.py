@@ -51,13 +51,19 @@ def make_runs(
         result = make(job, records, options)
         if isinstance(result, Record):
             estimate.learn(job, result)
-            outcome = f"{result.accuracy:.1f} %"
+            outcome = _accuracy_of(result)
         else:
             outcome = _said_of(result)
         say(
             f"[{done}/{len(todo)}] {job.name}: {outcome}, {time.perf_counter() - start:.0f} s; "
             f"{estimate.left(todo[done:])}"
         )
+
+
+def _accuracy_of(record: Record) -> str:
+    """The last accuracy: on held-out images where there are some, as choices are made on them alone."""
+    held_out = record.curve[-1].get("held_out") if record.curve else None
+    return f"{held_out[record.answer]:.1f} % held out" if held_out else f"{record.accuracy:.1f} %"
 
 
 def _said_of(failure: dict[str, Any]) -> str:

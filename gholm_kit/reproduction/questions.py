@@ -11,6 +11,12 @@ from typing import Any
 from gholm_lib.config import Config, load_config
 
 
+def lengthened(config: Config, times: int) -> Config:
+    """The same schedule, so many times longer: epochs and the epochs of decay are multiplied."""
+    decays = tuple(times * e for e in config.lr_decay_epochs)
+    return config.replace(epochs=times * config.epochs, lr_decay_epochs=decays)
+
+
 @dataclass(frozen=True)
 class Reading:
     """One way to read a question.
@@ -30,8 +36,7 @@ class Reading:
         """``ours`` read this way; None where no run on this data can show it."""
         if self.instead and (not self.changes or ours.dataset.startswith("mini_")):
             return None
-        decays = tuple(self.longer * e for e in ours.lr_decay_epochs)
-        return ours.replace(epochs=self.longer * ours.epochs, lr_decay_epochs=decays, **self.changes)
+        return lengthened(ours, self.longer).replace(**self.changes)
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,36 @@ LEDGER: tuple[Question, ...] = (
         ),
     ),
     Question(
+        "thresholds",
+        "Are thresholds multiples of the heatmap's mean?",
+        "eq. (4)-(6): yes; section 3.3 takes theta from WS-DAN [5], where it is a share of the maximum",
+        "mu and theta times the mean",
+        "as printed",
+        (
+            Reading("mu .5 of the maximum (WS-DAN)", {"mu_times": "max", "mu": 0.5}),
+            Reading(
+                "theta .2 to .5 of the maximum (public WS-DAN code)",
+                {"theta_times": "max", "theta_low": 0.2, "theta_high": 0.5},
+            ),
+        ),
+    ),
+    Question(
+        "crop_mask",
+        "Is the map cut by mu before or after it is upsampled?",
+        "eq. (3)-(5): after",
+        "after",
+        "as printed; before, every box would end at a cell of the map",
+        (Reading("before: the coarse map", {"crop_mask": "coarse"}),),
+    ),
+    Question(
+        "crop_from",
+        "From which picture is the crop cut?",
+        'section 3.3: "cropped on the original image"',
+        "from the network's input",
+        "as in a public PyTorch code of WS-DAN; the sentence can mean either",
+        (Reading("from the picture at twice the input's size", {"crop_from": "original"}),),
+    ),
+    Question(
         "crop_min_size",
         "Does the box have a minimum size?",
         "silent",
@@ -185,6 +220,62 @@ LEDGER: tuple[Question, ...] = (
         "no",
         "the corners of a box are not differentiable",
         (Reading("yes", instead="would need another, soft crop: another method"),),
+    ),
+    Question(
+        "branch_losses",
+        "Are the branches' losses added or averaged?",
+        "eq. (10): added",
+        "added",
+        "as printed; each branch then enlarges the step",
+        (Reading("averaged by their weights", {"branch_losses": "mean"}),),
+    ),
+    Question(
+        "gamma",
+        "What does the weight of L_drop do?",
+        "0.2, without a comparison",
+        "0.2",
+        "as printed",
+        (Reading("0", {"gamma": 0.0}), Reading("1", {"gamma": 1.0})),
+    ),
+    Question(
+        "sup_weight",
+        "Which weight has L_c in eq. (12)?",
+        "none",
+        "1",
+        "as printed",
+        (Reading("0.1", {"sup_weight": 0.1}), Reading("0.5", {"sup_weight": 0.5})),
+    ),
+    Question(
+        "answer",
+        "What is added over Raw and Crop at test time?",
+        'section 3.1: "the logical outputs"; Table 5: "logits"',
+        "logits",
+        "as printed",
+        (Reading("probabilities", {"answer": "probabilities"}),),
+    ),
+    Question(
+        "answering_rows",
+        "Which logits answer in rows 2 to 4 of Tables 2 and 3?",
+        "silent; Table 5 compares three answers of one network",
+        "Raw + Crop",
+        "section 3.1 adds them at test time",
+        (Reading("Raw or Crop alone", instead="measured, see Table 5"),),
+    ),
+    Question(
+        "test_flip",
+        "Is the mirror image tested too?",
+        "silent",
+        "no",
+        "the paper mentions none",
+        (Reading("mean over the image and its mirror image", {"test_flip": True}),),
+    ),
+    Question(
+        "fresh_rate",
+        "Does the fresh classifier learn at its own rate?",
+        "one rate",
+        "no",
+        "as printed; ten times the rate is a common habit",
+        (Reading("ten times the rate", {"fresh_rate": 10.0}),),
     ),
     Question(
         "jitter",

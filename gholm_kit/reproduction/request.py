@@ -23,6 +23,11 @@ class Request:
     """Figures of the paper, 1 to 6."""
     ledger: bool = False
     """The ledger: what the paper leaves open, with each reading measured."""
+    tune: tuple[str, ...] = ()
+    """Data sets (cub, cars, aircraft, dogs) on which each row and each control searches its learning rate and length
+    of schedule, on held-out training images; then the runs at these, and at the one recipe that is best for Raw."""
+    tune_seeds: int = 1
+    """Number of seeds of each try of --tune."""
     all: bool = False
     """All tables, figures and the ledger."""
     preset: Literal["mini", "paper"] = "mini"

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gholm_lib.datasets.aims import with_aims
 from gholm_lib.datasets.check import CheckReport, check_dataset, list_datasets
 from gholm_lib.datasets.cub import PartPoints, cub_parts
 from gholm_lib.datasets.lists import DataError, FineGrainedData, Sample
@@ -29,6 +30,7 @@ __all__ = [
     "load_dataset",
     "load_image",
     "read_image",
+    "with_aims",
 ]
 
 

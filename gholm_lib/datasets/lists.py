@@ -35,13 +35,14 @@ class Sample:
     in POSIX form, as the lists spell it: `data.root / sample.image_id == sample.path`, unless the
     name on disk is spelled differently (`find_images`). `stored_box` is the half-open box
     `x0, y0, x1, y1` in pixels of the stored image, before any EXIF rotation, or None if the owner's
-    boxes are missing.
+    boxes are missing. `aim` is the box of a control's crop as shares of the upright image's sides (`with_aims`).
     """
 
     path: Path
     label: int
     image_id: str
     stored_box: Box | None = None
+    aim: tuple[float, float, float, float] | None = None
 
     @cached_property
     def box(self) -> Box | None:

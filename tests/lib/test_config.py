@@ -44,6 +44,17 @@ OTHER = {
     "crop_margin": 0.1,
     "interpolation": "bicubic",
     "split_seed": 1,
+    "mu_times": "max",
+    "theta_times": "max",
+    "crop_mask": "coarse",
+    "crop_box": "random",
+    "crop_from": "original",
+    "crop_scale": 3,
+    "raw_weight": 2.0,
+    "branch_losses": "mean",
+    "fresh_rate": 10.0,
+    "answer": "probabilities",
+    "test_flip": True,
     "crop_min_size": 0.2,
     "crop_square": True,
     "theta_low": 1.5,
@@ -79,9 +90,17 @@ OTHER = {
 }
 
 
+# What must be changed with a field.
+NEEDS = {
+    "crop": {"sup": False},
+    "crop_scale": {"crop_from": "original"},
+    "mu_times": {"mu": 0.5},
+    "theta_times": {"theta_low": 0.2, "theta_high": 0.5},
+}
+
+
 def changed(name: str) -> Config:
-    extra = {"sup": False} if name == "crop" else {}
-    return Config(**{name: OTHER[name], **extra})
+    return Config(**{name: OTHER[name], **NEEDS.get(name, {})})
 
 
 # ---------------------------------------------------------------------- names
@@ -180,7 +199,7 @@ def test_every_choice_is_accepted_and_listed_in_the_error():
         if get_origin(hint) is not Literal:
             continue
         for choice in get_args(hint):
-            assert getattr(Config(**{name: choice}), name) == choice
+            assert getattr(Config(**{name: choice, **NEEDS.get(name, {})}), name) == choice
         with pytest.raises(ConfigError) as caught:
             Config(**{name: "nonsense"})
         assert all(repr(choice) in str(caught.value) for choice in get_args(hint))
@@ -193,6 +212,30 @@ def test_settings_that_contradict_each_other():
     with pytest.raises(ConfigError, match=r"resize must be at least image_size = 112 .* got 100"):
         Config(resize=100)
     assert Config(resize=100, random_crop=False).resize == 100
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"crop_scale": 3}, 'crop_scale is 3, but crop_from is "input"; set crop_from to "original" too'),
+        ({"crop_scale": 1, "crop_from": "original"}, "crop_scale must be 2 or more, got 1"),
+        (
+            {"crop_box": "object", "crop": False, "sup": False},
+            'crop_box is "object", which needs the Crop branch',
+        ),
+        ({"crop_box": "parts", "test_flip": True}, 'test_flip mirrors the image, for which crop_box "parts"'),
+        ({"mu_times": "max"}, "mu must be below 1 as a share of the heatmap's maximum, got 1.7"),
+        ({"theta_times": "max"}, "theta_high must be below 1 as a share of the heatmap's maximum, got 2.0"),
+    ],
+)
+def test_readings_that_cannot_be_together(settings, words):
+    with pytest.raises(ConfigError, match="^" + re.escape(words)):
+        Config(**settings)
+
+
+def test_the_network_is_given_larger_pictures_only_where_crops_are_cut_from_them():
+    assert Config().input_scale == 1
+    assert Config(crop_from="original", crop_scale=4).input_scale == 4
 
 
 def test_a_config_cannot_be_changed_in_place():

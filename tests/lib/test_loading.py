@@ -368,3 +368,85 @@ def test_sets_too_large_for_memory_are_left_on_disk(monkeypatch):
     fits = loading.CACHE_LIMIT // bytes_each
     assert ImageView([sample] * fits, paper, train=True).cache == ["kept"]
     assert ImageView([sample] * (fits + 1), paper, train=True).cache is None
+
+
+# ---------------------------------------------------------------------- crops from the original, and controls
+
+BOX = (0.25, 0.375, 0.5, 0.75)  # shares of the picture's sides: whole pixels at 72 and at 144
+
+
+def with_a_bright_box(folder, side) -> Sample:
+    """A dark picture that is white inside BOX, at the size to which it is resized: no pixel is mixed."""
+    pixels = np.zeros((side, side, 3), np.uint8)
+    x0, y0, x1, y1 = (round(side * share) for share in BOX)
+    pixels[y0:y1, x0:x1] = 255
+    Image.fromarray(pixels).save(folder / f"{side}.png")
+    return Sample(folder / f"{side}.png", 0, "bright.png", aim=BOX)
+
+
+@pytest.mark.parametrize("crop_from", ["input", "original"])
+def test_the_aim_goes_where_the_picture_goes(tmp_path, crop_from):
+    """Cut, mirrored or not, the box given is the one round the white pixels that are seen."""
+    config = CONFIG.replace(image_size=40, crop_box="object", crop_from=crop_from, brightness=0, saturation=0)
+    scale = config.input_scale
+    view = ImageView([with_a_bright_box(tmp_path, 72 * scale)], config, train=True)
+    lost = 0
+    for seed in range(60):
+        pixels, _, _, aim = view[0, seed]
+        assert pixels.shape == (3, 40 * scale, 40 * scale)
+        assert type(pixels) is type(aim) is torch.Tensor
+        rows, columns = torch.nonzero(pixels[0] > 1, as_tuple=True)
+        if len(rows) == 0:
+            lost += 1
+            assert aim.tolist() == [0, 0, 40, 40]
+            continue
+        low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
+        expected = [*(int(v) // scale for v in low), *(-(-int(v) // scale) for v in high)]
+        assert aim.tolist() == expected
+    assert lost < 60
+
+
+def test_a_test_image_has_its_box_too(tmp_path):
+    view = ImageView([with_a_bright_box(tmp_path, 72)], CONFIG.replace(crop_box="parts"), train=False)
+    assert view[0, None][3].tolist() == [18 - 4, 27 - 4, 36 - 4, 54 - 4]
+    picture().save(tmp_path / "0.png")
+    view = ImageView([Sample(tmp_path / "0.png", 0, "0.png")], CONFIG.replace(crop_box="object"), train=False)
+    with pytest.raises(
+        ValueError, match=r"0.png has no aim for crop_box='object'; take the samples of split"
+    ):
+        view[0, None]
+
+
+def test_raw_sees_nearly_the_same_picture_however_crops_are_cut():
+    large = to_input(picture(144, 144), CONFIG.replace(crop_from="original"))
+    pooled = torch.nn.functional.avg_pool2d(large, 2)
+    difference = (pooled - to_input(picture(144, 144), CONFIG)).abs()
+    assert large.shape == (3, 128, 128)
+    assert difference.mean() < 0.02, "in standard deviations; a shift by one pixel gives .05 and more"
+
+
+def test_random_places_repeat_at_test_and_leave_the_view_as_it_is(samples):
+    config = CONFIG.replace(crop_box="random")
+    for train, seeds in ((True, [5, 6]), (False, [None])):
+        views = [ImageView(samples, c, train) for c in (config, config, CONFIG)]
+        for seed in seeds:
+            first, again, plain = (view[2, seed] for view in views)
+            assert torch.equal(first[0], plain[0])
+            assert torch.equal(first[3], again[3])
+            assert len(plain) == 3
+    test = ImageView(samples, config, train=False)
+    places = torch.stack([test[i, None][3] for i in range(6)])
+    assert len(places.unique()) == 12
+    assert ((places >= 0) & (places < 1)).all()
+    other = ImageView(samples, config.replace(seed=1), train=False)[0, None][3]
+    assert not torch.equal(other, places[0])
+
+
+def test_the_whole_picture_again_is_augmented_anew_and_mirrored_at_test(samples):
+    config = CONFIG.replace(crop_box="whole")
+    train, plain = ImageView(samples, config, train=True), ImageView(samples, CONFIG, train=True)
+    first, _, _, second = train[0, 7]
+    assert torch.equal(first, plain[0, 7][0])
+    assert not torch.equal(first, second)
+    first, _, _, second = ImageView(samples, config, train=False)[0, None]
+    assert torch.equal(second, first.flip(-1))

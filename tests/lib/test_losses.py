@@ -315,3 +315,14 @@ def test_totals_by_hand():
     assert total_loss(total_cross_entropy(raw, crop, drop), sup).item() == 4.25
     assert total_loss(raw, sup, weight=2).item() == 1.5
     assert total_loss(raw, None).item() == 1
+
+
+def test_the_mean_of_the_branches_divides_by_their_weights():
+    raw, crop, drop = (torch.tensor(v) for v in (3.0, 5.0, 7.0))
+    assert total_cross_entropy(raw, crop, drop, 0.5, 2.0).item() == 2 * 3 + 5 + 0.5 * 7
+    mean = total_cross_entropy(raw, crop, drop, 0.5, 2.0, "mean").item()
+    assert mean == pytest.approx((2 * 3 + 5 + 0.5 * 7) / 3.5)
+    assert total_cross_entropy(raw, raw_weight=2.0).item() == 6
+    assert total_cross_entropy(raw, crop, reduction="mean").item() == 4, "half of L_raw + L_crop"
+    with pytest.raises(ValueError, match='reduction must be "sum" or "mean", got \'max\''):
+        total_cross_entropy(raw, reduction="max")

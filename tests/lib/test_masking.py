@@ -568,3 +568,36 @@ def test_noise_fill_is_standard_normal_and_follows_the_seed():
 def test_everything_erased_is_still_finite(fill):
     images, mask = torch.randn(2, 3, 8, 8), torch.ones(2, 8, 8, dtype=torch.bool)
     assert torch.isfinite(erase(images, mask, fill)).all()
+
+
+# ---------------------------------------------------------------------- WS-DAN's threshold, and boxes of controls
+
+
+def test_a_threshold_in_maxima_against_numpy():
+    heat = torch.rand(5, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    levels = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
+    found = masking.threshold(heat, levels, "max").numpy()
+    for one, level, mask in zip(heat.numpy(), levels.tolist(), found, strict=True):
+        assert np.array_equal(mask, one > level * one.max())
+    assert not masking.threshold(torch.zeros(1, 4, 4), 0.5, "max").any()
+    with pytest.raises(ValueError, match='times must be "mean" or "max", got \'median\''):
+        masking.threshold(heat, 0.5, "median")
+
+
+def test_moved_boxes_keep_their_size_and_reach_every_place_alike():
+    """A box of 3 x 4 in 6 x 10 pixels has 4 places across and 7 down."""
+    boxes = torch.tensor([[1, 2, 4, 6]]).repeat(7000, 1)
+    place = torch.rand(7000, 2, generator=torch.Generator().manual_seed(0))
+    moved = masking.move_boxes(boxes, (10, 6), place)
+    assert (moved[:, 2:] - moved[:, :2] == torch.tensor([3, 4])).all()
+    places, counts = moved[:, :2].unique(dim=0, return_counts=True)
+    assert places.tolist() == [[x, y] for x in range(4) for y in range(7)]
+    assert counts.min() > 180, "250 each are expected"
+    assert counts.max() < 320
+
+
+def test_moved_boxes_at_the_ends_and_in_the_centre():
+    boxes = torch.tensor([[1, 2, 4, 6], [0, 0, 6, 10]])
+    ends = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    assert masking.move_boxes(boxes, (10, 6), ends).tolist() == [[0, 6, 3, 10], [0, 0, 6, 10]]
+    assert masking.move_boxes(boxes, (10, 6)).tolist() == [[1, 3, 4, 7], [0, 0, 6, 10]]

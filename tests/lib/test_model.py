@@ -611,3 +611,111 @@ def test_every_z_of_heads_that_are_no_plain_linear_layer(backbone, z):
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
     if net.projection is not None:
         assert net.projection[0].weight.grad.abs().sum() > 0
+
+
+# ---------------------------------------------------------------------- other readings, and controls
+
+
+def test_crops_from_the_original_are_cut_from_the_larger_picture():
+    """By hand: Raw from the average pool, the crop by slicing and F.interpolate, without grid_sample."""
+    net = make(crop_from="original", image_size=32, drop=False)
+    large = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(3)).double()
+    out = net.attend(large)
+    small = F.avg_pool2d(large, 2)
+    assert torch.allclose(out.raw_logits, net.classify(small))
+    assert out.heat.shape == (3, 32, 32)
+    boxes = out.crop_boxes.tolist()
+    assert any(box != [0, 0, 32, 32] for box in boxes)
+    for image, (x0, y0, x1, y1), logits in zip(large, boxes, out.crop_logits, strict=True):
+        piece = image[None, :, 2 * y0 : 2 * y1, 2 * x0 : 2 * x1]
+        crop = F.interpolate(piece, (32, 32), mode="bilinear", align_corners=False)
+        assert torch.allclose(logits[None], net.classify(crop))
+
+
+def test_a_picture_of_the_wrong_size_is_refused(images):
+    net = make(crop_from="original", image_size=64)
+    with pytest.raises(
+        ValueError, match=r"needs images of 128 pixels, crop_scale 2 times image_size 64, got 64"
+    ):
+        net.attend(images)
+
+
+def test_controls_move_the_box_and_keep_its_size(images):
+    plain = make(drop=False).attend(images).crop_boxes
+    sides = plain[:, 2:] - plain[:, :2]
+    centre = make(drop=False, crop_box="centre").attend(images)
+    assert torch.equal(centre.crop_boxes[:, :2], (64 - sides) // 2)
+    place = torch.tensor([[0.0, 0.0], [0.999, 0.999], [0.0, 0.999], [0.5, 0.5]])
+    moved = make(drop=False, crop_box="random").attend(images, place).crop_boxes
+    assert torch.equal(moved[:, 2:] - moved[:, :2], sides)
+    assert moved[0, :2].tolist() == [0, 0]
+    assert moved[1, 2:].tolist() == [64, 64]
+    aim = torch.tensor([[3.0, 4.0, 30.0, 50.0]]).repeat(4, 1)
+    for kind in ("object", "parts"):
+        net = make(drop=False, crop_box=kind)
+        out = net.attend(images, aim)
+        assert torch.equal(out.crop_boxes, aim.long())
+        by_hand = F.interpolate(images[:, :, 4:50, 3:30], (64, 64), mode="bilinear")
+        assert torch.allclose(out.crop_logits, net.classify(by_hand))
+        assert torch.equal(net(images, None, aim).crop_boxes, aim.long())
+        with pytest.raises(ValueError, match=f'crop_box="{kind}" needs the aim that ImageView gives'):
+            net.attend(images)
+
+
+def test_the_whole_picture_again_is_the_aim_itself(images):
+    net = make(drop=False, crop_box="whole")
+    out = net.attend(images, images.flip(-1))
+    assert torch.allclose(out.crop_logits, net.classify(images.flip(-1)))
+    assert out.crop_boxes.tolist() == [[0, 0, 64, 64]] * 4
+
+
+@pytest.mark.parametrize("answer", ["logits", "probabilities"])
+def test_what_is_added_at_test(images, answer):
+    out = make(answer=answer).attend(images)
+    if answer == "logits":
+        assert torch.equal(out.logits, out.raw_logits + out.crop_logits)
+    else:
+        mean = (out.raw_logits.softmax(1) + out.crop_logits.softmax(1)) / 2
+        assert torch.allclose(out.logits.exp(), mean)
+
+
+@pytest.mark.parametrize("answer", ["logits", "probabilities"])
+def test_with_a_flip_an_image_and_its_mirror_image_get_one_answer(images, answer):
+    net = make(answer=answer, test_flip=True)
+    here, there = net.attend(images), net.attend(images.flip(-1))
+    for name in ("raw_logits", "crop_logits", "logits"):
+        assert torch.allclose(getattr(here, name), getattr(there, name))
+    once = [make(answer=answer).attend(x).raw_logits for x in (images, images.flip(-1))]
+    mean = sum(once) / 2 if answer == "logits" else (sum(x.softmax(1) for x in once) / 2).log()
+    assert torch.allclose(here.raw_logits, mean)
+    assert torch.allclose(net.attend_raw(images), here.raw_logits)
+
+
+def test_boxes_of_the_coarse_mask_end_at_its_cells(images):
+    net = make(crop_mask="coarse", drop=False)
+    out = net.attend(images)
+    features = net.backbone.forward_features(images)
+    cam = gradcam(net.head, features)
+    cell = 64 // cam.shape[-1]
+    assert (out.crop_boxes % cell == 0).all()
+    coarse = masking.largest_component_boxes(masking.threshold(cam, 1.7))
+    hot = masking.threshold(cam, 1.7).flatten(1).any(1)
+    assert torch.equal(out.crop_boxes[hot], coarse[hot] * cell)
+    with pytest.raises(ConfigError, match="boxes need the coarse map"):
+        net.boxes(out.heat)
+
+
+def test_thresholds_in_maxima_reach_both_masks(images):
+    net = make(mu=0.5, mu_times="max", theta_low=0.4, theta_high=0.4, theta_times="max")
+    out = net(images)
+    peak = out.heat.amax((1, 2))[:, None, None]
+    assert torch.equal(out.drop_mask, out.heat > 0.4 * peak)
+    assert torch.equal(out.crop_boxes, masking.largest_component_boxes(out.heat > 0.5 * peak))
+
+
+@pytest.mark.parametrize("settings", [{"raw_weight": 2.0}, {"branch_losses": "mean"}])
+def test_weights_of_the_branches_reach_the_total(images, labels, settings):
+    found = make(sup=False, gamma=0.5, **settings)(images, labels).losses
+    raw, crop, drop = (found[k] for k in ("raw", "crop", "drop"))
+    total = 2 * raw + crop + 0.5 * drop if "raw_weight" in settings else (raw + crop + 0.5 * drop) / 2.5
+    assert torch.allclose(found["total"], total)

@@ -780,3 +780,60 @@ def test_two_processes_train_the_same_network_as_one(data_root, tmp_path):
         assert first["losses"] == pytest.approx(second["losses"], rel=off)
         assert first["train_accuracy"] == pytest.approx(second["train_accuracy"])
         assert first["box_area"] == second["box_area"] == 1
+
+
+# ---------------------------------------------------------------------- fresh layers
+
+
+def test_fresh_layers_learn_at_their_own_rate():
+    """One step of plain SGD moves the classifier and the projection head ten times as far, and nothing else."""
+    moved = []
+    for factor in (1.0, 10.0):
+        torch.manual_seed(0)
+        config = CONFIG.replace(z="projection", fresh_rate=factor, drop=False)
+        net = GHOLMNet.from_config(config, 3)
+        groups, factors = training.parameter_groups(net)
+        assert sum(len(g["params"]) for g in groups) == len(list(net.parameters()))
+        before = {k: v.detach().clone() for k, v in net.named_parameters()}
+        optimiser = torch.optim.SGD(groups, 1.0)
+        for group, own in zip(optimiser.param_groups, factors, strict=True):
+            group["lr"] = own * 0.01
+        images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        net(images, torch.tensor([0, 1, 2, 0])).losses["total"].backward()
+        optimiser.step()
+        moved.append({k: (v.detach() - before[k]) for k, v in net.named_parameters()})
+    for name, once in moved[0].items():
+        fresh = name.startswith(("backbone.head.fc", "projection"))
+        assert torch.allclose(moved[1][name], (10 if fresh else 1) * once, rtol=1e-3, atol=1e-6), name
+
+
+def test_a_run_with_fresh_layers_decays_both_rates(options):
+    seen = []
+
+    class Watched(training._Run):
+        def _epoch(self, *args):
+            entry = super()._epoch(*args)
+            seen.append([g["lr"] for g in self.optimiser.param_groups])
+            return entry
+
+    config = CONFIG.replace(fresh_rate=10.0, crop=False, sup=False, drop=False)
+    data = load_dataset(config.dataset, options.data_root)
+    Watched(config, options, data, options.runs / config.run_id).run()
+    assert seen == [pytest.approx([0.01, 0.1]), pytest.approx([0.001, 0.01])]
+
+
+@pytest.mark.parametrize("box", ["random", "centre", "whole"])
+def test_a_control_trains_and_is_tested_alike_again(options, box):
+    """A run of each control, whose network, tested again, gives its answers again."""
+    config = CONFIG.replace(crop_box=box, epochs=1, lr_decay_epochs=())
+    record = train(config, options)
+    again = evaluate_run(options.runs / config.run_id, options)
+    assert np.array_equal(record.predictions.both, again.predictions.both)
+    assert np.array_equal(record.predictions.box, again.predictions.box)
+
+
+def test_a_control_without_its_boxes_stops_before_it_starts(options):
+    config = CONFIG.replace(crop_box="object")
+    with pytest.raises(ValueError, match='crop_box="object" needs a box for each image, but cub has none'):
+        train(config, options)
+    assert not (options.runs / config.run_id).exists()

@@ -47,9 +47,10 @@ class Path:
 def follow(net: GHOLMNet, sample: Sample, theta: float = 1.5) -> Path:
     """Send one image through a network in eval mode; the heatmap is that of the predicted class."""
     config, device = net.config, next(net.parameters()).device
-    image = to_input(load_image(sample.path), config)[None].to(device)
+    given = to_input(load_image(sample.path), config)[None].to(device)
+    image = net.seen(given)
     features = net.backbone.forward_features(image)
-    out = net.attend(image)
+    out = net.attend(given)
     mask = masking.threshold(out.heat, theta)
     erased = masking.erase(image, mask, config.fill, config.image_mean, config.image_std)
     return Path(
@@ -58,7 +59,7 @@ def follow(net: GHOLMNet, sample: Sample, theta: float = 1.5) -> Path:
         weights=channel_weights(net.head, features, None)[0].flatten().cpu(),
         heat=out.heat[0].cpu().numpy(),
         box=out.crop_boxes[0].tolist(),
-        crop=style.pixels(masking.crop(image, out.crop_boxes, image.shape[-1])[0], config),
+        crop=style.pixels(net.crops(given, out.crop_boxes)[0], config),
         erased=style.pixels(erased[0], config),
         raw=out.raw_logits[0].cpu(),
         cropped=out.crop_logits[0].cpu(),

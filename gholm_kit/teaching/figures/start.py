@@ -104,13 +104,13 @@ def network_paths(
 ) -> Figure:
     """Figure 6, one row per image: image, heatmap, mask and box, crop, erased image. Uses the training code."""
     config, device = net.config, next(net.parameters()).device
-    images = torch.stack([to_input(load_image(s.path), config) for s in samples]).to(device)
+    given = torch.stack([to_input(load_image(s.path), config) for s in samples]).to(device)
     net.eval()
-    out = net.attend(images)
+    images, out = net.seen(given), net.attend(given)
     drop_mask = masking.threshold(out.heat, theta)
     erased = masking.erase(images, drop_mask, config.fill, config.image_mean, config.image_std)
     erased_logits = net.classify(erased)
-    crops = masking.crop(images, out.crop_boxes, images.shape[-1])
+    crops = net.crops(given, out.crop_boxes)
     fig, axes = style.styled(5, len(samples), size=(3.2, 3.8), squeeze=False)
     for row, sample in enumerate(samples):
         ax = axes[row]

@@ -26,7 +26,7 @@ from gholm_kit.drawn.scene import FIRST_PART, SIZE
 from gholm_kit.drawn.truth import MiniTruth
 from gholm_lib.backbone import MINI, create_backbone, packaged_weights
 from gholm_lib.config import Config
-from gholm_lib.datasets import DATASETS, DataError, cub_parts, load_dataset, load_image
+from gholm_lib.datasets import DATASETS, DataError, cub_parts, load_dataset, load_image, with_aims
 from gholm_lib.loading import to_input
 from gholm_lib.paths import data_root
 
@@ -503,3 +503,24 @@ def test_part_maps_are_lossless_and_small(mini_root):
     for path in paths:
         assert cv2.imread(str(path), cv2.IMREAD_UNCHANGED).dtype == np.uint8
         assert path.stat().st_size < 10_000
+
+
+# ---------------------------------------------------------------------- boxes for controls
+
+
+@families
+def test_true_boxes_hold_what_they_are_named_after(mini_root, name):
+    """The object's box is that of the part map's pixels; the parts' box holds every visible deciding part."""
+    data = load_dataset(name, mini_root)
+    truth = load_truth(data.root)
+    aims = {kind: with_aims(data, kind).test[::60] for kind in ("object", "parts")}
+    for whole, parts in zip(aims["object"], aims["parts"], strict=True):
+        pixels = truth.part_map(whole.image_id)
+        rows, columns = np.nonzero(pixels)
+        seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / SIZE
+        assert np.allclose(whole.aim, seen, atol=2 / SIZE)
+        x0, y0, x1, y1 = SIZE * np.array(parts.aim)
+        for part in truth.deciding_parts:
+            rows, columns = np.nonzero(pixels == 2 + truth.parts.index(part))
+            inside = (columns >= x0 - 1) & (columns <= x1) & (rows >= y0 - 1) & (rows <= y1)
+            assert (inside.mean() if len(rows) else 1) > 0.99, (whole.image_id, part)

@@ -120,7 +120,8 @@ def test_settings_that_the_paper_leaves_open_are_all_asked_for():
     open_fields = (
         "cam_weighted cam_class cam_layer connectivity crop_padding crop_margin crop_min_size crop_square"
     )
-    open_fields += " theta_per fill tau denominator normalize reduction z brightness saturation"
+    open_fields += " mu_times theta_times crop_mask crop_from branch_losses gamma sup_weight answer test_flip"
+    open_fields += " fresh_rate theta_per fill tau denominator normalize reduction z brightness saturation"
     assert set(open_fields.split()) <= asked
 
 

@@ -78,6 +78,14 @@ def test_a_finished_run_leaves_its_record_without_weights(options, records):
     assert said[2].endswith("nothing left")
 
 
+def test_a_run_with_held_out_images_tells_their_accuracy_alone(options, records):
+    said: list[str] = []
+    job = Job(RAW.replace(holdout=0.3))
+    make_runs([job], records, options, said.append)
+    held_out = Archive.read(records).records[job].curve[-1]["held_out"]["raw"]
+    assert f": {held_out:.1f} % held out, " in said[1]
+
+
 def test_recorded_runs_are_not_made_again(options, records, monkeypatch):
     make_runs([Job(RAW)], records, options)
     before = contents(records)

@@ -60,6 +60,18 @@ def test_following_an_image_gives_what_the_network_gives(net, sample, monkeypatc
     assert np.allclose(path.erased[~hidden], path.picture[~hidden])
 
 
+def test_a_crop_from_the_original_is_shown_as_the_network_sees_it(net, sample):
+    net.config = CONFIG.replace(crop_from="original")
+    path = paper.follow(net, sample)
+    assert path.picture.shape == path.crop.shape == (64, 64, 3)
+    assert path.heat.shape == (64, 64)
+    shown = torch.from_numpy(path.crop).permute(2, 0, 1)[None].float()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CONFIG.image_mean, CONFIG.image_std))
+    with torch.no_grad():
+        logits = net.classify((shown - mean) / std)[0]
+    assert torch.allclose(logits, path.cropped, atol=0.05)
+
+
 def test_figure_2_names_every_loss_and_gamma(net, sample):
     shown = texts(paper.whole_network(paper.follow(net, sample), CONFIG.replace(gamma=0.3)))
     for name in ("L_{raw}", "L_{crop}", "0.3", "L_{drop}", "L_c", "drawn teaching data"):

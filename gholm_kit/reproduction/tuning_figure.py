@@ -1,0 +1,65 @@
+"""The figure of the search: accuracy over the learning rate, a line for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from gholm_kit import style
+from gholm_kit.reproduction import jobs
+from gholm_kit.reproduction.archive import Archive
+from gholm_kit.reproduction.paper_figures import Drawn
+from gholm_kit.reproduction.tuning import Progress, Search, curves
+
+_DASHES, _MARKS = ("-", "--", "-.", ":"), "osD^vPX*"
+_SHOWN = ("Raw", "Raw + Crop")  # in both panels, as what the controls are compared with
+
+
+@style.in_style
+def draw_tuning(search: Search, state: Progress, archive: Archive) -> Drawn:
+    """Held-out accuracy over the learning rate: on the left the branches, on the right the controls.
+
+    A ring marks each row's best. Of the lengths of schedule, the better one at each rate is drawn.
+    """
+    lines = curves(search, state, archive)
+    branches = [name for name in lines if name in jobs.ROWS]
+    controls = [name for name in lines if name not in jobs.ROWS or name in _SHOWN]
+    groups = [names for names in (branches, controls) if set(names) - set(_SHOWN) or names is branches]
+    fig, axes = style.styled(len(groups), size=(7, 6), sharey=True, squeeze=False)
+    for ax, names in zip(axes[0], groups, strict=True):
+        _panel(ax, {name: lines[name] for name in names}, lines)
+    axes[0][0].set_ylabel("held-out accuracy (%)")
+    return Drawn(fig, _alt(search, lines), {"config": search.ours.to_dict(), "curves": lines})
+
+
+def _panel(ax: Axes, lines: dict[str, list[tuple[float, float]]], order: Iterable[str]) -> None:
+    """One panel; a row has the same colour, dash and mark in both."""
+    place = {name: k for k, name in enumerate(order)}
+    colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
+    for name, points in lines.items():
+        if not points:
+            continue
+        k = place[name]
+        look = {
+            "color": colours[2 * k % 20 + 2 * k // 20],
+            "linestyle": _DASHES[k % 4],
+            "marker": _MARKS[k % 8],
+        }
+        rates, accuracies = zip(*points, strict=True)
+        ax.plot(rates, accuracies, label=name, **look)
+        best = max(points, key=lambda point: point[1])
+        ax.plot(*best, "o", markersize=16, markerfacecolor="none", markeredgecolor=look["color"], linewidth=0)
+    ticks = sorted({rate for points in lines.values() for rate, _ in points})
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("learning rate")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=11)
+
+
+def _alt(search: Search, lines: dict[str, list[tuple[float, float]]]) -> str:
+    bests = {name: max(points, key=lambda point: point[1]) for name, points in lines.items() if points}
+    told = "; ".join(f"{name} {best:.1f} % at {rate:g}" for name, (rate, best) in bests.items())
+    return f"Accuracy on held-out images of {search.ours.dataset} over the learning rate. Best of each row: {told}."
