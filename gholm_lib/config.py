@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -313,6 +314,29 @@ def load_config(source: str | Path = "mini", **changes: Any) -> Config:
         raise ConfigError(f"{path} must contain one JSON object of settings, got {settings!r:.60}")
     _check_names(settings, where=f" in {path}")
     return Config(**(_tuples(settings) | changes))
+
+
+def train_command(config: Config) -> str:
+    """``gholm train ...`` with the options that give exactly this config, the preset being the closer one."""
+    return min((_command_from(config, preset) for preset in PRESETS), key=len)
+
+
+def _command_from(config: Config, preset: str) -> str:
+    plain = load_config(preset, dataset=config.dataset)
+    words = ["gholm", "train", "--preset", preset, "--dataset", config.dataset]
+    if config.backbone != plain.backbone:
+        words += ["--backbone", config.backbone]
+        plain = plain.replace(backbone=config.backbone)  # brings the mean and std of its weights
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if value == getattr(plain, f.name):
+            continue
+        option = f.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)
 
 
 def file_sha256(path: Path) -> str:

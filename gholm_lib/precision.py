@@ -32,6 +32,6 @@ def usable_precision(wanted: str, on_gpu: bool) -> tuple[str, str | None]:
     if on_gpu or wanted != "bf16" or cpu_has_bf16():
         return wanted, None
     return "no", (
-        "precision is float32 instead of bf16: this CPU has no bf16 instructions, and without them bf16 takes several "
-        "times as long"
+        "precision is float32 instead of bf16: this CPU has no bf16 instructions, and without them bf16 takes "
+        "several times as long"
     )

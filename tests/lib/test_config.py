@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ import pytest
 import timm
 import tyro
 
+from gholm_lib import __main__ as command_line
 from gholm_lib import config as module
-from gholm_lib.config import Config, ConfigError, config_from_dict, load_config
+from gholm_lib.config import Config, ConfigError, config_from_dict, load_config, train_command
 from gholm_lib.paths import records_folder
 
 # Another value that is allowed for each field, typed by hand; a new field must be added here.
@@ -384,6 +386,44 @@ def test_the_fields_are_given_by_name():
     assert list(inspect.signature(Config).parameters) == [f.name for f in dataclasses.fields(Config)]
     with pytest.raises(TypeError, match="positional"):
         Config("mini_dogs")
+
+
+# ---------------------------------------------------------------------- the command of a config
+
+
+def given_to_train(command: str, monkeypatch) -> Config:
+    """The config that ``gholm train`` understands."""
+    seen = []
+    monkeypatch.setattr("gholm_lib.training.train", lambda config, options: seen.append(config) or 1 / 0)
+    words = shlex.split(command)
+    assert words[:2] == ["gholm", "train"]
+    with pytest.raises(ZeroDivisionError):
+        command_line.main(words[1:])
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+def test_the_command_gives_the_same_config(name, monkeypatch):
+    for config in (
+        changed(name),
+        load_config("paper", dataset="dogs").replace(**{name: OTHER[name], "sup": False}),
+    ):
+        assert given_to_train(train_command(config), monkeypatch) == config
+
+
+def test_the_command_of_a_preset_is_short():
+    assert train_command(load_config("paper", dataset="cub")) == "gholm train --preset paper --dataset cub"
+    assert train_command(Config(dataset="mini_dogs", seed=2)) == (
+        "gholm train --preset mini --dataset mini_dogs --seed 2"
+    )
+
+
+def test_the_command_of_a_record_keeps_its_mean(monkeypatch):
+    """ImageNet's, with a backbone whose own is another; and the other way round it need not be said."""
+    older = config_from_dict(Config(backbone=BIT).to_dict() | {"image_mean": [0.485, 0.456, 0.406]})
+    assert given_to_train(train_command(older), monkeypatch) == older
+    assert "image-mean" not in train_command(Config(backbone=BIT))
+    assert given_to_train(train_command(Config(backbone=BIT)), monkeypatch) == Config(backbone=BIT)
 
 
 # ---------------------------------------------------------------------- JSON
