@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 
 from gholm_lib import __main__ as lib
+from gholm_lib.config import RunOptions
 from gholm_lib.paths import data_root
 
 _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells more)
@@ -24,6 +25,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   evaluate RUN           accuracy of a finished run: Raw, Crop, Raw + Crop, with intervals
   reproduce              the runs behind tables, figures and ledger, then these   [--table 2 | --all] [--dry-run]
   results [FOLDER]       table of your own finished runs (default: runs/)
+  figure RUN...          Figure 6 and its wrong answers for finished runs   [--out FILE.png or FOLDER]
   keep RUN               put a finished run's network into data/records/networks, for notebooks and figures
   bench                  what the method costs against the plain network   [--suite cpu|gpu] [--scale] [--machine]
   pretrain               make the mini backbone's starting weights
@@ -116,20 +118,51 @@ def _reproduce(args: list[str]) -> int:
 
 def _results(args: list[str]) -> None:
     def results(folder: tyro.conf.Positional[Path | None] = None) -> None:
-        """Markdown table of any finished runs below a folder.
+        """Markdown table of any finished runs below a folder, and the commands that make them again.
 
         Args:
             folder: Folder of runs (default: $GHOLM_RUNS, else runs/).
         """
-        from gholm_kit.table import results_table
-        from gholm_lib.paths import runs_folder
+        from gholm_kit.table import commands, results_table
+        from gholm_lib.paths import records_folder, runs_folder
         from gholm_lib.records import load_records
 
         folder = folder or runs_folder()
         records = load_records(folder)
-        print(results_table(records).markdown() if records else f"no finished run below {folder}")
+        if not records:
+            print(f"no finished run below {folder}")
+            return
+        print(results_table(records).markdown())
+        print("Each row again, with its first seed:", *commands(records), sep="\n  ")
+        if folder.resolve() == (records_folder() / "photographs").resolve():
+            print("All of them: gholm reproduce --photographs --weights FILE")
 
     tyro.cli(results, args=args, prog="gholm results")
+
+
+def _figure(args: list[str]) -> None:
+    def figure(
+        run: tyro.conf.Positional[tuple[str, ...]],
+        out: Path = Path("figure_6.png"),
+        seed: int = 0,
+        images: int = 2,
+        options: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions(),  # noqa: B008
+    ) -> None:
+        """Figure 6 for finished runs: test images with heatmap, box, crop and erased image; and the same for answers
+        that are wrong, in a second file whose name ends in _failures.
+
+        Args:
+            run: Folders of runs, or their ids (the names of their folders in --runs).
+            out: File name that ends in .png, or a folder; an SVG is written beside each PNG.
+            seed: Picks the images.
+            images: Images of each run.
+            options: Folders and device.
+        """
+        from gholm_kit.reproduction.sheets import write_sheets
+
+        print("\n".join(map(str, write_sheets(run, out, options, seed, images))))
+
+    tyro.cli(figure, args=args, prog="gholm figure")
 
 
 def _keep(args: list[str]) -> None:
@@ -199,6 +232,7 @@ COMMANDS: lib.Commands = {
     "data": _data,
     "reproduce": _reproduce,
     "results": _results,
+    "figure": _figure,
     "keep": _keep,
     "bench": _bench,
     "pretrain": _pretrain,

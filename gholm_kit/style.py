@@ -143,15 +143,17 @@ def save(
     svg: bool = True,
     about: Mapping[str, Any] | None = None,
     kept: bool = False,
+    folder: Path | None = None,
 ) -> Path:
-    """Write ``figures/<name>.png`` (300 dpi) and .svg, the same bytes each time; returns the PNG's path.
+    """Write ``<name>.png`` (300 dpi) and .svg, the same bytes each time; returns the PNG's path.
 
     config, about  what the figure was made from; kept in the files' metadata, as JSON under "Description"
     kept           the figure is in git: leave it alone if it was made from the same, because another processor's
                    digits and other fonts would change it
+    folder         where to write; None: ``figures/`` of the project
     """
-    folder = figures_folder()
-    folder.mkdir(exist_ok=True)
+    folder = folder or figures_folder()
+    folder.mkdir(parents=True, exist_ok=True)
     told = dict(about or {}) | ({"config": config.to_dict()} if config else {})
     if kept and made_from(folder / f"{name}.png") == told:
         return folder / f"{name}.png"

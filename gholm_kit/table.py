@@ -15,14 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gholm_lib.config import train_command
 from gholm_lib.records import Record
-from gholm_lib.uncertainty import Difference, correct_matrix, difference, mean_interval
+from gholm_lib.uncertainty import Difference, accuracy_interval, correct_matrix, difference, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NOT_RUN = "not run"
 NOTHING = "–"
+FAR_APART = 20.0  # points between the best and the worst run of a row; the seeds of most rows lie within 4
 
 
 # ---------------------------------------------------------------------- cells
@@ -118,6 +120,32 @@ def change(
     rows = [first[s] for s in common], [second[s] for s in common]
     correct_matrix([*rows[0], *rows[1]])  # the same images, or an error
     return difference(correct_matrix(rows[0], answer), correct_matrix(rows[1], against_answer))
+
+
+def instability(records: Sequence[Record], answer: str | None = None) -> str | None:
+    """Why the runs of one row have no common mean, in words; None where they have one.
+
+    At chance: the 95 % interval of the run's accuracy reaches down to one in the number of classes.
+    """
+    lost = [_at_chance(r, answer) for r in records]
+    if any(lost) and not all(lost):
+        return f"unstable: {sum(lost)} of {len(lost)} runs at chance"
+    accuracies = [r.results["last"][answer or r.answer] for r in records]
+    if accuracies and max(accuracies) - min(accuracies) > FAR_APART:
+        return f"unstable: runs from {min(accuracies):.0f} to {max(accuracies):.0f} %"
+    return None
+
+
+def _at_chance(record: Record, answer: str | None) -> bool:
+    low, _ = accuracy_interval(record.predictions.correct(answer or record.answer))
+    return low <= 1 / record.data["classes"]
+
+
+def accuracy_cell(records: Sequence[Record], answer: str | None = None) -> Mean | str:
+    """``accuracy_of`` or, in a row without a common mean, the accuracy of each run."""
+    if instability(records, answer):
+        return ", ".join(f"{r.results['last'][answer or r.answer]:.1f}" for r in records)
+    return accuracy_of(records, answer)
 
 
 # ---------------------------------------------------------------------- a table
@@ -295,23 +323,39 @@ def results_table(records: Iterable[Record], name: str = "results", title: str =
     Accuracy in percent at the last epoch; "answer" is Raw + Crop, or Raw alone. A row is compared with the row above
     if the two differ in their branches only.
     """
-    groups: dict[tuple, list[Record]] = defaultdict(list)
-    for record in records:
-        if record.tested_mu is None:
-            groups[_group(record)].append(record)
-    rows, above, recipe = [], None, None
-    for key in sorted(groups):
-        own = groups[key]
-        delta = change(own, above) if recipe == key[:-2] else None
+    rows: list[dict[str, Any]] = []
+    above: list[Record] = []
+    recipe = None
+    for key, own in _groups(records).items():
+        steady = recipe == key[:-2] and not instability(own) and not instability(above)
+        delta = change(own, above) if steady else None
         rows.append(_result_row(own, delta))
         above, recipe = own, key[:-2]
     return Table(name, title, rows, [RESULT_NOTE])
 
 
+def commands(records: Iterable[Record]) -> list[str]:
+    """For each row of ``results_table``, the command that makes the run of its first seed again."""
+    return [
+        train_command(min(own, key=lambda r: r.config["seed"]).settings) for own in _groups(records).values()
+    ]
+
+
+def _groups(records: Iterable[Record]) -> dict[tuple, list[Record]]:
+    """The runs of each row, in the order of the rows; networks tested with another mu are left out."""
+    groups: dict[tuple, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.tested_mu is None:
+            groups[_group(record)].append(record)
+    return dict(sorted(groups.items()))
+
+
 RESULT_NOTE = (
     "Accuracy in percent at the last epoch, mean ± standard deviation over seeds; answer: Raw + Crop, or Raw alone. "
     "Intervals: 95 %, over test images and seeds (over test images alone where there is one seed). p: of the "
-    "difference's interval, not corrected for several comparisons."
+    "difference's interval, not corrected for several comparisons. Unstable: some runs of a row, but not all, are "
+    f"at chance level, or they lie more than {FAR_APART:.0f} points apart; such a row shows each run, without mean, "
+    "interval and comparison."
 )
 
 
@@ -334,10 +378,10 @@ def _result_row(records: list[Record], delta: Difference | None) -> dict[str, An
         "branches": first.settings.branches.replace("+", " + "),
         "seeds": len(records),
         "epochs": first.config["epochs"],
-        "Raw": accuracy_of(records, "raw"),
-        "Crop": accuracy_of(records, "crop") if crop else None,
-        "answer": accuracy_of(records),
-        "95 % interval": interval_of(records),
+        "Raw": accuracy_cell(records, "raw"),
+        "Crop": accuracy_cell(records, "crop") if crop else None,
+        "answer": accuracy_cell(records),
+        "95 % interval": instability(records) or interval_of(records),
         "difference to the row above": delta and Change(delta),
         "p": delta and PValue(delta.p),
     }

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         """The methods that timm's models share and that ``nn.Module`` does not declare."""
 
         num_features: int
-        weights_notes: tuple[str, ...]  # of a file: what was taken from it, in sentences
+        weights_notes: tuple[str, ...]  # what was taken from a weights file, in sentences
 
         def forward_features(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]: ...
         def forward_head(
@@ -90,6 +90,7 @@ def create_backbone(
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
         raise ValueError(f"timm has no model {name!r}; similar names: {', '.join(close) or 'none'}")
+    notes: tuple[str, ...] = ()
     if str(weights) == "timm":
         model = _from_hub(name, num_classes, classifier, **kwargs)
     else:
@@ -99,15 +100,16 @@ def create_backbone(
             raise ValueError(f"{name} does not take the options {kwargs}: {error}") from error
         _calm_classifier(model)
         if str(weights) != "none":
-            path = _weights_file(name, weights)
-            cast(Backbone, model).weights_notes = load_weights(model, path, classifier)
+            notes = load_weights(model, _weights_file(name, weights), classifier)
     if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
         raise ValueError(f"{name} has no forward_features / forward_head, which GradCAM needs")
     if getattr(model, "output_fmt", "NCHW") != "NCHW":  # a map over the wrong axes would look like any other
         raise ValueError(
             f"{name} gives features as {model.output_fmt}, not (B, C, h, w), which GradCAM needs"
         )
-    return cast(Backbone, model)
+    backbone = cast(Backbone, model)
+    backbone.weights_notes = notes
+    return backbone
 
 
 def _calm_classifier(model: nn.Module) -> None:

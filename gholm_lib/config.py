@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
 import json
 import math
 import re
+import shlex
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -46,8 +48,32 @@ _RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
 class ConfigError(ValueError):
     """An impossible setting; the message names the field, the value and what was expected."""
+
+
+class OfWeights(tuple[float, ...]):
+    """A mean or std that nobody set: the one with which the backbone's weights were made.
+
+    It equals the plain tuple, so digests and records do not know the difference. A copy with another backbone looks
+    it up again; a plain tuple, which somebody set or a record kept, stays.
+    """
+
+
+@lru_cache
+def colours_of_weights(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of timm's pretrained cfg for a backbone and its tag; ImageNet's where timm has none."""
+    if backbone != Config.backbone:  # the kit's own takes ImageNet's; without timm, a config is made at once
+        import timm
+
+        with contextlib.suppress(RuntimeError):  # no such tag, which is said when the network is created
+            found = timm.get_pretrained_cfg(backbone, allow_unregistered=True)
+            if found is not None and len(found.mean) == len(found.std) == 3:
+                return tuple(found.mean), tuple(found.std)
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 def _with_recipes(cls: type[Config]) -> type[Config]:
@@ -97,10 +123,11 @@ class Config:
     """Stochastic depth of the backbone; the paper is silent, timm's default for fine-tuning is 0."""
     freeze_batchnorm: bool = False
     """Keep batch norm in eval mode while fine-tuning (for backbones that have it)."""
-    image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Mean colour for normalisation (ImageNet)."""
-    image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Standard deviation for normalisation (ImageNet)."""
+    image_mean: tuple[float, float, float] = OfWeights(IMAGENET_MEAN)  # type: ignore[assignment]
+    """Mean colour for normalisation; if not set, the one with which the backbone's weights were made (timm's
+    pretrained cfg), for most of them ImageNet's."""
+    image_std: tuple[float, float, float] = OfWeights(IMAGENET_STD)  # type: ignore[assignment]
+    """Standard deviation for normalisation; if not set, as image_mean."""
 
     # --- heatmap (eq. 1-3) ---
     cam_weighted: bool = True
@@ -226,6 +253,9 @@ class Config:
 
     def __post_init__(self) -> None:
         _check_types(self)
+        for name, value in zip(("image_mean", "image_std"), colours_of_weights(self.backbone), strict=True):
+            if isinstance(getattr(self, name), OfWeights):
+                object.__setattr__(self, name, OfWeights(value))
         _check_values(self)
 
     def replace(self, **changes: Any) -> Config:
@@ -358,6 +388,29 @@ def load_config(source: str | Path = "mini", **changes: Any) -> Config:
     return Config(**(_tuples(settings) | changes))
 
 
+def train_command(config: Config) -> str:
+    """``gholm train ...`` with the options that give exactly this config, the preset being the closer one."""
+    return min((_command_from(config, preset) for preset in PRESETS), key=len)
+
+
+def _command_from(config: Config, preset: str) -> str:
+    plain = load_config(preset, dataset=config.dataset)
+    words = ["gholm", "train", "--preset", preset, "--dataset", config.dataset]
+    if config.backbone != plain.backbone:
+        words += ["--backbone", config.backbone]
+        plain = plain.replace(backbone=config.backbone)  # brings the mean and std of its weights
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if value == getattr(plain, f.name):
+            continue
+        option = f.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hex; computed anew when the file has changed."""
     about = path.stat()
@@ -401,7 +454,7 @@ def _check_types(config: Config) -> None:
         # 2 and 2.0 are one setting, so they must give one digest.
         if hint is float:
             object.__setattr__(config, name, float(value))
-        elif hint == tuple[float, float, float]:
+        elif hint == tuple[float, float, float] and not isinstance(value, OfWeights):
             object.__setattr__(config, name, tuple(map(float, value)))
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from gholm_lib.config import Config
+from gholm_lib.config import Config, OfWeights
 from gholm_lib.datasets import (
     DATASETS,
     CorruptImageError,
@@ -65,6 +65,17 @@ def test_transform(config: Config) -> v2.Compose:
 def to_input(image: Image.Image, config: Config) -> Tensor:
     """One image as the network sees it at test time: (3, s, s) float, normalised."""
     return test_transform(config)(resized(image, config))
+
+
+def described_colours(config: Config) -> str:
+    """The mean and std of the network's input, each with its source, in one line."""
+
+    def words(name: str, value: tuple[float, ...]) -> str:
+        source = "of its pretrained weights" if isinstance(value, OfWeights) else "as set"
+        return f"{name} {' '.join(f'{v:g}' for v in value)} ({source})"
+
+    mean, std = words("mean", config.image_mean), words("std", config.image_std)
+    return f"input of {config.backbone}: {mean}, {std}"
 
 
 def to_picture(image: Tensor, config: Config) -> Tensor:

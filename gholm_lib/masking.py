@@ -17,10 +17,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from gholm_lib.config import IMAGENET_MEAN, IMAGENET_STD
 from gholm_lib.precision import at_least_float32
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 FILLS = ("mean", "black", "noise", "channel_mean")
 THREADS_FROM = 2**19  # pixels in a batch from which on it pays to share the masks between threads
 

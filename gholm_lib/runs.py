@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,22 @@ import safetensors.torch
 import torch
 
 from gholm_lib.backbone import load_weights
-from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import DATASETS, DataError, load_dataset
+from gholm_lib.config import Config, RunOptions, train_command
+from gholm_lib.datasets import DATASETS, DataError, FineGrainedData, dataset_info, load_dataset
 from gholm_lib.datasets.folder import SPLIT, split_as_kept
 from gholm_lib.environment import undisturbed
 from gholm_lib.evaluation import predict_all
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
-from gholm_lib.paths import data_root, records_folder
+from gholm_lib.paths import data_root, records_folder, runs_folder
 from gholm_lib.progress import log_lines
 from gholm_lib.provenance import of_record, origin, require_same, split_data
 from gholm_lib.records import RECORD, Record, RecordError, load_record, noted_data_roots, write_whole
 from gholm_lib.training import make_accelerator, say, train, uses_gpu
+
+
+class NotMadeError(FileNotFoundError):
+    """A run that a figure or a chapter needs and that is not there; the message has the command that makes it."""
 
 
 def load_network(run: str | Path, device: str | torch.device = "cpu") -> GHOLMNet:
@@ -109,12 +114,28 @@ def weights_digest(net: GHOLMNet) -> str:
     return digest.hexdigest()
 
 
+def _how_to_make(config: Config, options: RunOptions) -> str:
+    steps = [train_command(config)]
+    if options.runs != runs_folder():
+        steps[0] += f" --runs {shlex.quote(str(options.runs))}"
+    if options.data_root is not None:
+        steps[0] += f" --data-root {shlex.quote(str(options.data_root))}"
+    try:
+        load_dataset(config.dataset, options.data_root)
+    except DataError:
+        steps.insert(0, dataset_info(config.dataset).get_command)
+    commands = ", then ".join(f"`{step}`" for step in steps)
+    return f"no finished run {config.run_id} in {options.runs}; make it with {commands}"
+
+
 def trained_network(config: Config, options: RunOptions | None = None) -> tuple[GHOLMNet, str]:
     """The trained network for ``config``, in eval mode, and a description of where it comes from.
 
     A finished run in the runs folder is used first, then a kept network. Otherwise the network is trained now, if
     the data set is a mini set (about a minute) or GHOLM_MODE is "full". For a real data set in quick mode, an error
     says what to run.
+
+    raises  NotMadeError, DataError, OtherOriginError
     """
     options = options or RunOptions()
     run = Path(options.runs) / config.run_id
@@ -123,10 +144,7 @@ def trained_network(config: Config, options: RunOptions | None = None) -> tuple[
         if kept is not None:
             return kept, f"kept network of run {config.run_id} (half precision)"
         if not config.dataset.startswith("mini_") and os.environ.get("GHOLM_MODE", "quick") != "full":
-            raise FileNotFoundError(
-                f"no finished run {config.run_id} in {options.runs}; make it with `gholm train` and the settings "
-                "shown above, or set GHOLM_MODE=full to train it here"
-            )
+            raise NotMadeError(_how_to_make(config, options))
     train(config, options)  # a finished run is only checked against the data
     return load_network(run), f"run {config.run_id} in {options.runs}"
 
@@ -148,13 +166,7 @@ def evaluate_run(run: str | Path, options: RunOptions | None = None, mu: float |
 def _evaluate(run: Path, options: RunOptions, mu: float | None) -> Record:
     record = load_record(run)
     config: Config = record.settings.replace(crop=True, **({} if mu is None else {"mu": mu}))
-    root = options.data_root or _root_of(run, config.dataset)
-    data = load_dataset(config.dataset, root, config.split_seed)
-    if (run / SPLIT).exists():
-        data = split_as_kept(data, run / SPLIT)
-    split = split_data(config, data)
-    advice = "remove the run's folder to train it anew"
-    say(require_same(of_record(record), origin(config, split), run, data.root, advice, tested_only=True))
+    split = split_data(config, run_data(run, options))
     accelerator = make_accelerator(_on_this_device(config, options), options)
     net = load_network(run, accelerator.device)
     net.config = config
@@ -169,6 +181,23 @@ def _evaluate(run: Path, options: RunOptions, mu: float | None) -> Record:
     record.results["last"] = record.predictions.summary()
     record.config["mu"] = config.mu
     return record
+
+
+def run_data(run: str | Path, options: RunOptions) -> FineGrainedData:
+    """The data of a finished run: in ``options.data_root``, else where the run found them.
+
+    raises  RecordError, DataError; OtherOriginError if test images, labels or class names are not those of the run
+    """
+    run = Path(run)
+    record = load_record(run)
+    config = record.settings
+    root = options.data_root or _root_of(run, config.dataset)
+    data = load_dataset(config.dataset, root, config.split_seed)
+    if (run / SPLIT).exists():  # the user's own pictures, to which others may have been added
+        data = split_as_kept(data, run / SPLIT)
+    now, advice = origin(config, split_data(config, data)), "remove the run's folder to train it anew"
+    say(require_same(of_record(record), now, run, data.root, advice, tested_only=True))
+    return data
 
 
 def _on_this_device(config: Config, options: RunOptions) -> Config:

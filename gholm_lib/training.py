@@ -34,8 +34,9 @@ from gholm_lib.datasets.folder import SPLIT, split_as_text
 from gholm_lib.environment import describe_environment, peak_memory, undisturbed
 from gholm_lib.evaluation import predict_all
 from gholm_lib.gradcam import NonFiniteError
-from gholm_lib.loading import Batches, ImageView, loader
+from gholm_lib.loading import Batches, ImageView, described_colours, loader
 from gholm_lib.model import GHOLMNet
+from gholm_lib.precision import usable_precision
 from gholm_lib.predictions import Predictions
 from gholm_lib.progress import log_lines
 from gholm_lib.provenance import few, of_record, origin, require_same, split_data
@@ -129,12 +130,19 @@ class _Run:
         return self.accelerator.unwrap_model(self.net)
 
     def run(self) -> Record:
+        self._announce()
         self._resume()
         name = self.config.run_id
         with log_lines(
             lambda: f"{name}: {self.stage}", not self.options.quiet and not sys.stderr.isatty(), say
         ):
             return self._run()
+
+    def _announce(self) -> None:
+        """Say what was taken from a weights file, and the mean and std of the input."""
+        if not self.options.quiet:
+            for line in (*self.bare_net.backbone.weights_notes, described_colours(self.config)):
+                say(line)
 
     def _run(self) -> Record:
         if self.accelerator.device.type == "cuda":  # an earlier run in this process must not count
@@ -350,7 +358,9 @@ class _Run:
                 "images_per_second": float(f"{self.pace.rate:.3g}"),
                 "peak_memory_bytes": peak_memory(device),
             },
-            environment=describe_environment(device, self.accelerator.num_processes, self.config.precision),
+            environment=describe_environment(
+                device, self.accelerator.num_processes, self.accelerator.mixed_precision
+            ),
             predictions=predictions,
         )
         if self.accelerator.is_main_process:
@@ -438,7 +448,9 @@ def make_accelerator(config: Config, options: RunOptions) -> Accelerator:
     # accelerate stores precision, device and accumulated steps globally, also those of a notebook's own code.
     GradientState._reset_state()
     AcceleratorState._reset_state(reset_partial_state=not (dist.is_available() and dist.is_initialized()))
-    return Accelerator(cpu=on_cpu, mixed_precision=config.precision)
+    precision, note = usable_precision(config.precision, not on_cpu)
+    say(note)
+    return Accelerator(cpu=on_cpu, mixed_precision=precision)
 
 
 def _best(entries: list[dict[str, Any]], chosen_on: str, answer: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from gholm_kit.drawn import FAMILY_NAMES, get_family
 from gholm_kit.drawn.write import worker_pool
 from gholm_lib import masking
 from gholm_lib.backbone import MINI, create_backbone, packaged_weights
+from gholm_lib.config import IMAGENET_MEAN, IMAGENET_STD
 from gholm_lib.environment import describe_environment
 from gholm_lib.records import write_whole
 
@@ -178,7 +179,7 @@ def augmented(
 
 
 def _normalised(pixels: Tensor) -> Tensor:
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (masking.IMAGENET_MEAN, masking.IMAGENET_STD))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -9,7 +11,7 @@ import torch
 from gholm_kit.reproduction import jobs
 from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.estimate import plan
-from gholm_kit.reproduction.make import is_main_process, make_runs
+from gholm_kit.reproduction.make import make_runs, with_data
 from gholm_kit.reproduction.outputs import (
     differing_files,
     differing_run,
@@ -20,6 +22,7 @@ from gholm_kit.reproduction.outputs import (
 from gholm_kit.reproduction.paper_figures import differing_figures, save, write_figure
 from gholm_kit.reproduction.paper_tables import paper_table
 from gholm_kit.reproduction.part_shares import measure_parts
+from gholm_kit.reproduction.photographs import beside_kept, photograph_jobs
 from gholm_kit.reproduction.request import Request
 from gholm_kit.reproduction.tuning import (
     Progress,
@@ -33,7 +36,11 @@ from gholm_kit.reproduction.tuning import (
 )
 from gholm_kit.reproduction.tuning_figure import draw_tuning
 from gholm_kit.table import Table
-from gholm_lib.paths import records_folder
+from gholm_lib.datasets import DataError
+from gholm_lib.paths import project_root, records_folder
+from gholm_lib.progress import log_lines
+from gholm_lib.runs import NotMadeError
+from gholm_lib.training import is_main_process, say
 
 
 def wanted(request: Request) -> list[jobs.Job]:
@@ -49,6 +56,17 @@ def wanted(request: Request) -> list[jobs.Job]:
     if request.ledger:
         seeded += jobs.with_seeds(jobs.ledger_jobs(preset), request.seeds)
     return list(dict.fromkeys(seeded))
+
+
+def _possible(request: Request) -> list[jobs.Job]:
+    """The wanted jobs without those whose data set is not here, which is said; all of them if none is here."""
+    everything = wanted(request)
+    here, lines = with_data(everything, request.options)
+    if not here or request.check or request.from_records:
+        return everything
+    for line in lines:
+        say(line)
+    return here
 
 
 def _known(number: int, numbers: tuple[int, ...], what: str) -> int:
@@ -67,20 +85,44 @@ def _share(text: str) -> tuple[int, int]:
 
 def reproduce(request: Request) -> int:
     """Carry out a request; returns the exit status."""
-    if not (
-        request.table or request.figure or request.ledger or request.tune or request.all or request.check
-    ):
+    of_paper = request.table or request.figure or request.ledger or request.all or request.check
+    if not (of_paper or request.photographs or request.tune):
         raise ValueError(
-            "say what to reproduce: --table 2, --figure 6, --ledger, --tune cub or --all (--dry-run estimates the "
-            "cost)"
+            "say what to reproduce: --table 2, --figure 6, --ledger, --tune cub, --all or --photographs (--dry-run "
+            "estimates the cost)"
+        )
+    if sum(map(bool, (of_paper, request.photographs, request.tune))) > 1:
+        alone = "--tune" if request.tune else "--photographs"
+        raise ValueError(
+            f"{alone} goes alone: give --table, --figure, --ledger, --all or --check in another command"
         )
     if request.threads:
         torch.set_num_threads(request.threads)
+    return _photographs(request) if request.photographs else _paper(request)
+
+
+def _photographs(request: Request) -> int:
+    records = request.records or project_root() / "build" / "photographs"
+    if not request.from_records:
+        wanted = photograph_jobs(request.weights)
+        here, lines = with_data(wanted, request.options)
+        for line in lines:
+            say(line)
+        if request.dry_run:
+            print(plan(here or wanted, records, request.options))
+            return 0
+        make_runs(here or wanted, records, request.options)
+    if is_main_process():
+        print(beside_kept(records).markdown())
+    return 0
+
+
+def _paper(request: Request) -> int:
     records = request.records or records_folder() / request.preset
     part, parts = _share(request.shard)
     if request.tune:
         return _tune_all(request, records, part, parts)
-    own = jobs.shard(jobs.with_weights(wanted(request), request.weights), part, parts)
+    own = jobs.shard(jobs.with_weights(_possible(request), request.weights), part, parts)
     if request.dry_run:
         print(plan(own, records, request.options))
         return 0
@@ -92,25 +134,41 @@ def reproduce(request: Request) -> int:
         return 0
     configs = {job.config for job in own}
     rows = jobs.with_seeds(jobs.part_jobs(request.preset), request.seeds)
-    measure_parts([r for r in rows if parts == 1 or r.config in configs], records, request.options)
+    with _status_lines("measuring deciding parts", request):
+        measure_parts([r for r in rows if parts == 1 or r.config in configs], records, request.options)
     if parts > 1:
         print(
             "this share is done; when all shares are, use --from-records instead of --shard for tables and figures"
         )
         return 0
-    for figure in jobs.FIGURES if request.all else request.figure:
-        written = ", ".join(map(str, write_figure(figure, request.preset, request.options, request.redraw)))
-        print(f"figure {figure}: {written}")
+    complete = all([_draw(figure, request) for figure in (jobs.FIGURES if request.all else request.figure)])
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)
         print(
             f"written: {len(written)} files in {tables_folder(request.preset)} and the tables in the documents"
         )
-        return 0
+        return 0 if complete else 1
     for table in _chosen(request, Archive.read(records)):
         table.write(tables_folder(request.preset))
         print(table.markdown())
-    return 0
+    return 0 if complete else 1
+
+
+def _draw(figure: int, request: Request) -> bool:
+    """Draw a figure; where its data or network are missing, say so and return False."""
+    try:
+        with _status_lines(f"drawing figure {figure}", request):
+            written = write_figure(figure, request.preset, request.options, request.redraw)
+    except (NotMadeError, DataError) as error:
+        print(f"figure {figure}: not made, {error}")
+        return False
+    print(f"figure {figure}: {', '.join(map(str, written))}")
+    return True
+
+
+def _status_lines(stage: str, request: Request) -> AbstractContextManager[None]:
+    """Lines for a log while something takes long; see ``log_lines``."""
+    return log_lines(lambda: stage, not request.options.quiet and not sys.stderr.isatty(), say)
 
 
 def _tune_all(request: Request, records: Path, part: int, parts: int) -> int:
@@ -119,10 +177,6 @@ def _tune_all(request: Request, records: Path, part: int, parts: int) -> int:
     def own(every: list[jobs.Job]) -> list[jobs.Job]:
         return jobs.shard(jobs.with_weights(every, request.weights), part, parts)
 
-    if request.table or request.figure or request.ledger or request.all or request.check:
-        raise ValueError(
-            "--tune goes alone: give --table, --figure, --ledger, --all or --check in another command"
-        )
     for search in [search_for(request.preset, d, request.tune_seeds) for d in request.tune]:
         state = progress(search, Archive.read(records))
         if request.dry_run:

@@ -21,7 +21,18 @@ from gholm_kit.reproduction.paper_tables import (
     is_real,
 )
 from gholm_kit.reproduction.questions import LEDGER, Question, Reading
-from gholm_kit.table import NOT_RUN, Change, Mean, PValue, Table, accuracy_of, interval_of, mean_of
+from gholm_kit.table import (
+    FAR_APART,
+    NOT_RUN,
+    Change,
+    Mean,
+    PValue,
+    Table,
+    accuracy_cell,
+    accuracy_of,
+    interval_of,
+    mean_of,
+)
 from gholm_lib.config import Config
 from gholm_lib.records import Record
 from gholm_lib.uncertainty import Difference, images_needed, seeds_needed
@@ -46,7 +57,7 @@ def epochs_table(preset: str, archive: Archive) -> Table:
     rows = []
     for name in jobs.ROWS:
         records = archive.row(jobs.config_for(preset, "cub", name, **jobs.HOLDOUT))
-        last, best = (accuracy_of(records), best_test(records)) if records else (NOT_RUN, None)
+        last, best = (accuracy_cell(records), best_test(records)) if records else (NOT_RUN, None)
         rows.append(
             {
                 "branches": name,
@@ -308,5 +319,5 @@ def _ledger_note(preset: str, base: Sequence[Record], tested: int) -> str:
         "test images and seeds (with one seed, over images alone) and that interval's p. *Better* or *worse*: "
         f"significant at 5 % after Holm's correction over the {tested} readings tested; *{verdicts.UNCLEAR}*: not. "
         "*Unstable*: some runs, but not all, are at chance level, or they lie more than "
-        f"{verdicts.FAR_APART:.0f} points apart; then the accuracy of each run is shown and nothing is tested."
+        f"{FAR_APART:.0f} points apart; then the accuracy of each run is shown and nothing is tested."
     )

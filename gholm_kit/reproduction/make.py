@@ -21,7 +21,7 @@ from gholm_kit.reproduction.archive import FAILURE, Archive
 from gholm_kit.reproduction.estimate import Estimate
 from gholm_kit.reproduction.jobs import Job
 from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import DataError, FineGrainedData, load_dataset
+from gholm_lib.datasets import DataError, FineGrainedData, dataset_info, load_dataset
 from gholm_lib.gradcam import NonFiniteError
 from gholm_lib.provenance import of_record, origin, require_same, split_data
 from gholm_lib.records import RECORD, Record, write_whole
@@ -64,6 +64,16 @@ def _accuracy_of(record: Record) -> str:
     """The last accuracy: on held-out images where there are some, as choices are made on them alone."""
     held_out = record.curve[-1].get("held_out") if record.curve else None
     return f"{held_out[record.answer]:.1f} % held out" if held_out else f"{record.accuracy:.1f} %"
+
+
+def with_data(jobs: Sequence[Job], options: RunOptions) -> tuple[list[Job], list[str]]:
+    """The jobs whose data set is here, and a line about each set that is not."""
+    lacking = [n for n in dict.fromkeys(j.config.dataset for j in jobs) if _data_at_hand(n, options) is None]
+    lines = []
+    for name in lacking:
+        count, info = sum(j.config.dataset == name for j in jobs), dataset_info(name)
+        lines.append(f"{name} is not here, so {count} of the runs and tests are left out: {info.next_step}")
+    return [j for j in jobs if j.config.dataset not in lacking], lines
 
 
 def _said_of(failure: dict[str, Any]) -> str:

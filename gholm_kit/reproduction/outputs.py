@@ -22,22 +22,17 @@ from gholm_kit.reproduction.extra_tables import (
 )
 from gholm_kit.reproduction.make import make
 from gholm_kit.reproduction.paper_tables import paper_table
-from gholm_kit.table import Table, results_table
+from gholm_kit.reproduction.photographs import photographs_table
+from gholm_kit.table import Table
 from gholm_lib.config import RunOptions
-from gholm_lib.paths import project_root, records_folder
+from gholm_lib.paths import project_root
 from gholm_lib.provenance import differences, of_record
-from gholm_lib.records import Record, load_records
+from gholm_lib.records import Record
 
 # Other processors round differently, and may draw some pictures with a few grey levels more or less.
 # Within these limits it is the same run: share of test images, points, share of an epoch's loss.
 # Rounding moves the loss by a millionth, pictures drawn elsewhere by a few ten-thousandths, another gamma by .004.
 SAME_ANSWERS, SAME_ACCURACY, SAME_LOSS = 0.95, 3.0, 0.002
-PHOTOGRAPHS_NOTE = (
-    "A few classes of the real sets and an ImageNet MobileNetV2 on a CPU. This shows that method and code work on "
-    "photographs; it does not reproduce the paper's numbers. The recipe was chosen by Raw's accuracy on the same "
-    "CUB test images as here, and used for Cars unchanged. With one seed, intervals and p cover the choice of test "
-    "images only, not the differences between seeds."
-)
 DOCUMENTS = ("README.md", "docs/results.md")  # they show tables between markers
 DOCUMENT_COLUMNS = {
     "table_2": [
@@ -86,11 +81,14 @@ def all_tables(preset: str, archive: Archive, data_root: Path | None = None) -> 
     return paper + ledger_tables(preset, archive)
 
 
-def photographs_table(folder: Path | None = None) -> Table:
-    """The kept runs on photographs, which belong to no table of the paper."""
-    folder = folder or records_folder() / "photographs"
-    table = results_table(load_records(folder), "photographs", "Runs on photographs")
-    return replace(table, notes=[PHOTOGRAPHS_NOTE, *table.notes])
+def how_to_make(preset: str, archive: Archive) -> str | None:
+    """The sentence that says how to make the records of a preset; None where there are some."""
+    if archive.records or archive.failures:
+        return None
+    return (
+        f"there are no records of the preset {preset}; `gholm reproduce --all --preset {preset}` makes them, "
+        f"`gholm reproduce --table 2 --preset {preset}` those of one table"
+    )
 
 
 def tables_folder(preset: str) -> Path:

@@ -3,54 +3,45 @@ chapter 06."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import timm
 import torch
-from matplotlib.figure import Figure
 
 from gholm_kit import style
 from gholm_kit.reproduction import jobs
+from gholm_kit.reproduction.sheets import Drawn, Entry, about, branch_sheet, failure_sheet, some_images
 from gholm_kit.teaching.figures import contrast, start
 from gholm_kit.teaching.figures import paper as drawings
 from gholm_lib.backbone import create_backbone
 from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
+from gholm_lib.datasets import DataError, FineGrainedData, load_dataset
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import figures_folder
 from gholm_lib.provenance import split_data
 from gholm_lib.records import RECORD, load_record
-from gholm_lib.runs import kept_network, kept_weights, load_network, trained_network, weights_digest
+from gholm_lib.runs import NotMadeError, kept_network, kept_weights, load_network, trained_network
 from gholm_lib.training import require_own
 
 
-class Drawn(NamedTuple):
-    """A figure with its alt text and its sources; ``about`` is saved in the files."""
+def trained(config: Config, options: RunOptions) -> tuple[GHOLMNet, str]:
+    """A trained network, and where it comes from.
 
-    figure: Figure
-    alt: str
-    about: dict[str, Any]  # seed, runs (config and SHA-256 of the weights of each network), ids of the images
+    The kept network if there is one, so that a figure is the same everywhere; otherwise a run, also one that started
+    from a local copy of the model hub's weights.
 
-
-def _about(seed: int, nets: Iterable[GHOLMNet] = (), images: Iterable[Sample] = ()) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "runs": [{"config": n.config.to_dict(), "weights_sha256": weights_digest(n)} for n in nets],
-        "images": [s.image_id for s in images],
-    }
-
-
-def _network(config: Config, options: RunOptions) -> GHOLMNet:
-    """The kept network if there is one, so that the figure is the same everywhere; otherwise a trained one."""
+    raises  NotMadeError, DataError, OtherOriginError
+    """
     run = _finished_run(config, options)
     if kept_weights(config).exists() or run is None:
-        return kept_network(config, options) or trained_network(config, options)[0]
+        kept = kept_network(config, options)
+        source = f"kept network of run {config.run_id} (half precision)"
+        return trained_network(config, options) if kept is None else (kept, source)
     require_own(run, load_record(run), config, load_dataset(config.dataset, options.data_root))
-    return load_network(run)
+    return load_network(run), f"run {run.name} in {run.parent}"
 
 
 def _is_at_hand(config: Config, options: RunOptions) -> bool:
@@ -70,17 +61,10 @@ def _finished_run(config: Config, options: RunOptions) -> Path | None:
     return next(same, None)
 
 
-def some_images(data: FineGrainedData, count: int, seed: int) -> list[Sample]:
-    """Test images of ``count`` different classes, chosen at random from the seed, not by hand."""
-    rng = np.random.default_rng(seed)
-    classes = rng.choice(len(data.classes), count, replace=False)
-    return [data.test[int(rng.choice([i for i, s in enumerate(data.test) if s.label == k]))] for k in classes]
-
-
 def _first(preset: str, options: RunOptions) -> tuple[GHOLMNet, FineGrainedData]:
     """The network of row 4 on the first data set."""
     config = jobs.config_for(preset, "cub")
-    return _network(config, options), load_dataset(config.dataset, options.data_root)
+    return trained(config, options)[0], load_dataset(config.dataset, options.data_root)
 
 
 def figure_1(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
@@ -91,7 +75,7 @@ def figure_1(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     return Drawn(
         start.variance_grid(data, columns),
         "Figure 1: columns are classes, rows are images; pose, place and light differ within a column",
-        _about(seed, images=[s for column in columns for s in column]),
+        about(seed, images=[s for column in columns for s in column]),
     )
 
 
@@ -103,7 +87,7 @@ def figure_2(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
         drawings.whole_network(drawings.follow(net, sample), net.config),
         "Figure 2: an image goes through ConvNeXt to logits; their gradient gives a heatmap; this gives a crop and "
         "an erased image, which go through the same ConvNeXt; each branch has a loss, eq. (11) links two of them",
-        _about(seed, [net], [sample]),
+        about(seed, [net], [sample]),
     )
 
 
@@ -114,7 +98,7 @@ def figure_3(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     return Drawn(
         drawings.gradcam_flow(drawings.follow(net, sample), net.config),
         "Figure 3: image, four feature maps with their weights, the weighted sum, the result of ReLU, the heatmap",
-        _about(seed, [net], [sample]),
+        about(seed, [net], [sample]),
     )
 
 
@@ -128,7 +112,7 @@ def figure_4(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
         drawings.convnext_block(backbones),
         "Figure 4: a ConvNeXt block from bottom to top: 7 by 7 depthwise convolution, layer norm, 1 by 1 up, GELU, "
         "1 by 1 down, and the residual connection round them",
-        _about(seed),
+        about(seed),
     )
 
 
@@ -146,72 +130,64 @@ def figure_5(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     return Drawn(
         contrast.anchor_pairs(pictures, labels, anchor, split.classes, net.config.dataset),
         "Figure 5: one anchor of a batch, its few positives (its class, and its own crop) and its many negatives",
-        _about(seed, [net], [split.train[k] for k in places.tolist()]),
+        about(seed, [net], [split.train[k] for k in places.tolist()]),
     )
 
 
 def figure_6(preset: str, options: RunOptions, seed: int = 0, images: int = 2) -> Drawn:
-    """The branches on all four data sets; a set without a trained network is marked "not run"."""
+    """The branches on all four data sets; a set without data or network is marked so.
 
-    def pick(net: GHOLMNet, data: FineGrainedData) -> Iterator[Column]:
-        for sample in some_images(data, images, seed):
-            path = drawings.follow(net, sample)
-            yield sample, drawings.verdict(path.raw + path.cropped, sample.label, data.classes), path
-
-    return _branch_sheet(
-        preset,
-        options,
-        seed,
-        pick,
-        "Figure 6: columns are test images of the four sets, drawn at random; rows: image with the answer, heatmap "
-        "with the contour at mu and the box, crop, erased image",
-    )
+    raises  NotMadeError if there is no network for any of them
+    """
+    return branch_sheet(_entries(preset, options), seed, images)
 
 
 def figure_6_failures(preset: str, options: RunOptions, seed: int = 0, images: int = 2) -> Drawn:
     """Like ``figure_6``, but for wrong answers: the first ones of each set when its test images are visited in
     random order."""
-
-    def pick(net: GHOLMNet, data: FineGrainedData) -> Iterator[Column]:
-        left = images
-        for k in np.random.default_rng(seed).permutation(len(data.test)):
-            sample = data.test[k]
-            path = drawings.follow(net, sample)
-            said = int((path.raw + path.cropped).argmax())
-            if said != sample.label:
-                yield sample, drawings.mistake(data.classes[said], data.classes[sample.label]), path
-                left -= 1
-            if not left:
-                return
-
-    return _branch_sheet(
-        preset,
-        options,
-        seed,
-        pick,
-        "Figure 6 for wrong answers: columns are test images of the four sets that the network gets wrong, the "
-        "first in a random order; rows: image with predicted and true class, heatmap, crop, erased image",
-    )
+    return failure_sheet(_entries(preset, options), seed, images)
 
 
-Column = tuple[Sample, str, drawings.Path]  # image, caption, its path through the network
+def _entries(preset: str, options: RunOptions) -> list[Entry]:
+    """The network and images of each data set, where there are both."""
+    entries = [_entry(jobs.config_for(preset, dataset), options) for dataset in jobs.DATASETS[preset]]
+    if all(isinstance(entry.found, str) for entry in entries):
+        raise NotMadeError(
+            f"no trained network of the preset {preset}; `gholm reproduce --figure 6 --preset {preset}` makes those "
+            "of the data sets that are here (`gholm data list`)"
+        )
+    return entries
 
 
-def _branch_sheet(preset: str, options: RunOptions, seed: int, pick, alt: str) -> Drawn:
-    """Four rows of pictures for the images of each set that ``pick(net, data)`` yields."""
-    columns, nets, samples = [], [], []
-    for dataset in jobs.DATASETS[preset]:
-        config = jobs.config_for(preset, dataset)
-        if not _is_at_hand(config, options):
-            columns.append((config.dataset, "", None))
-            continue
-        net = _network(config, options)
-        nets.append(net)
-        for sample, caption, path in pick(net, load_dataset(config.dataset, options.data_root)):
-            samples.append(sample)
-            columns.append((config.dataset, caption, path))
-    mu = jobs.config_for(preset, "cub").mu
-    return Drawn(drawings.branch_grid(columns, mu), alt, _about(seed, nets, samples))
+def _entry(config: Config, options: RunOptions) -> Entry:
+    try:
+        data = load_dataset(config.dataset, options.data_root)
+    except DataError:
+        return Entry(config.dataset, "not here")
+    if not _is_at_hand(config, options):
+        return Entry(config.dataset, "not run")
+    net = trained(config, options)[0]
+    return Entry(config.dataset, (net, split_data(net.config, data)))
+
+
+def show(
+    draw: Callable[[str, RunOptions, int], Drawn], preset: str, options: RunOptions, seed: int = 0
+) -> None:
+    """Display a figure in a notebook or, where its data or its network are missing, print how to get them."""
+    try:
+        drawn = draw(preset, options, seed)
+    except (NotMadeError, DataError) as error:
+        print(f"skipped: {error}")
+    else:
+        style.show(drawn.figure, drawn.alt)
+
+
+def trained_or_reason(config: Config, options: RunOptions) -> tuple[GHOLMNet | None, str]:
+    """``trained``; where data or network are missing, None and the sentence that says how to get them."""
+    try:
+        return trained(config, options)
+    except (NotMadeError, DataError) as error:
+        return None, str(error)
 
 
 # Figure number → {ending of the file name: function that draws it}.

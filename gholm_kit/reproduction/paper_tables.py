@@ -18,8 +18,9 @@ from gholm_kit.table import (
     Mean,
     PValue,
     Table,
-    accuracy_of,
+    accuracy_cell,
     change,
+    instability,
     interval_of,
     mean_of,
 )
@@ -77,7 +78,7 @@ class Row:
     @property
     def unstable(self) -> str | None:
         """Why the row, or the one that it is compared with, has no common mean; None where both have one."""
-        own = verdicts.instability(self.records, self.answer)
+        own = instability(self.records, self.answer)
         return own or (self.against.unstable if self.against else None)
 
     @cached_property
@@ -93,7 +94,7 @@ class Row:
 
     @property
     def interval(self) -> Interval | None:
-        if not self.records or verdicts.instability(self.records, self.answer):
+        if not self.records or instability(self.records, self.answer):
             return None
         return interval_of(self.records, self.answer)
 
@@ -130,9 +131,7 @@ def measured_cell(
     """Mean over seeds, or in words why there is none: a seed failed, or the row is unstable (then each run's)."""
     if failures:
         return f"diverged ({len(failures)} of {len(failures) + len(records)} seeds)"
-    if verdicts.instability(records, answer):
-        return ", ".join(f"{r.results['last'][answer or r.answer]:.1f}" for r in records)
-    return accuracy_of(records, answer) if records else NOT_RUN
+    return accuracy_cell(records, answer) if records else NOT_RUN
 
 
 def is_real(preset: str) -> bool:

@@ -30,6 +30,8 @@ class Request:
     """Number of seeds of each try of --tune."""
     all: bool = False
     """All tables, figures and the ledger."""
+    photographs: bool = False
+    """The kept runs on photographs, made again from one --weights file; alone, without tables or figures."""
     preset: Literal["mini", "paper"] = "mini"
     """"paper": section 4.2 on the four real sets; "mini": the same on the four drawn families."""
     seeds: int = 3
@@ -44,7 +46,7 @@ class Request:
     from_records: bool = False
     """Make tables and figures from the existing records; start no run."""
     records: Path | None = None
-    """Folder of the records (default: data/records/PRESET)."""
+    """Folder of the records (default: data/records/PRESET; with --photographs build/photographs)."""
     weights: tuple[Path, ...] = ()
     """For machines without access to the model hub: the starting weights of the preset "paper", as files with the
     names of their timm models: convnext_small.fb_in22k.safetensors; for dogs convnext_small.fb_in1k.safetensors, and

@@ -10,16 +10,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gholm_kit.table import NOT_RUN, Interval
-from gholm_lib.records import Record
-from gholm_lib.uncertainty import Difference, accuracy_interval, holm
+from gholm_kit.table import FAR_APART, NOT_RUN, Interval
+from gholm_lib.uncertainty import Difference, holm
 
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"  # on the paper's data
 SAME, OPPOSITE = "same direction", "opposite direction"  # on other data
 UNCLEAR = "not distinguishable"
 COMPATIBLE = "inside the interval"
 LEVEL = 0.05  # of a family of comparisons
-FAR_APART = 20.0  # points between the best and the worst run of a row; the seeds of most rows lie within 4
 
 Agreement = (
     int | None
@@ -54,25 +52,6 @@ def directions(changes: Sequence[Difference | None]) -> list[int | None]:
     measured = [c for c in changes if c is not None]
     adjusted = iter(holm([c.p for c in measured]))
     return [None if c is None else int(np.sign(c.mean)) * (next(adjusted) < LEVEL) for c in changes]
-
-
-def instability(records: Sequence[Record], answer: str | None = None) -> str | None:
-    """Why the runs of one row have no common mean, in words; None where they have one.
-
-    At chance: the 95 % interval of the run's accuracy reaches down to one in the number of classes.
-    """
-    lost = [_at_chance(r, answer) for r in records]
-    if any(lost) and not all(lost):
-        return f"unstable: {sum(lost)} of {len(lost)} runs at chance"
-    accuracies = [r.results["last"][answer or r.answer] for r in records]
-    if accuracies and max(accuracies) - min(accuracies) > FAR_APART:
-        return f"unstable: runs from {min(accuracies):.0f} to {max(accuracies):.0f} %"
-    return None
-
-
-def _at_chance(record: Record, answer: str | None) -> bool:
-    low, _ = accuracy_interval(record.predictions.correct(answer or record.answer))
-    return low <= 1 / record.data["classes"]
 
 
 # ---------------------------------------------------------------------- verdicts

@@ -50,8 +50,14 @@ TRAINING, EVALUATION = "training step", "evaluation"
 OURS, FLOOR, PEER = "this kit", "floor", "peer"
 
 
-def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each task. The tasks take turns, so that a slow moment hits all alike.
+def interleaved(
+    tasks: dict[str, Callable[[], object]],
+    repeats: int,
+    of: Callable[[list[float]], float] = statistics.median,
+) -> dict[str, float]:
+    """Seconds of each task: the median of ``repeats`` timings, or another statistic of them.
+
+    The tasks take turns, so that a slow moment hits all alike. ``of=min`` is disturbed least by other programs.
 
     Each task first runs once without being timed. Each round has a new random order: otherwise a task would always
     find the caches and the memory that the same other task leaves.
@@ -66,7 +72,7 @@ def interleaved(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[st
             start = _now()
             tasks[name]()
             times[name].append(_now() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: of(values) for name, values in times.items()}
 
 
 def _now() -> float:

@@ -9,31 +9,31 @@ import numpy as np
 import pytest
 
 from gholm_kit.reproduction import verdicts
-from gholm_kit.table import Change, Interval, Mean, PValue, Table, change, mean_of, results_table
+from gholm_kit.table import Change, Interval, Mean, PValue, Table, change, commands, mean_of, results_table
 from gholm_lib import Config
 from gholm_lib.predictions import Predictions
 from gholm_lib.records import Record
 from gholm_lib.uncertainty import Difference
 
 
-def record(right: int, seed: int, crop: bool = True, **changes) -> Record:
-    """A run of four test images, of which ``right`` are answered rightly."""
+def record(right: int, seed: int, crop: bool = True, images: int = 4, classes: int = 2, **changes) -> Record:
+    """A run of some test images, of which ``right`` are answered rightly."""
     branches = {} if crop else {"crop": False, "sup": False, "drop": False}
     config = Config(seed=seed, **branches, **changes)
-    said = np.array([1] * right + [0] * (4 - right), np.int16)
-    none = np.full(4, -1, np.int16)
+    said = np.array([1] * right + [0] * (images - right), np.int16)
+    none = np.full(images, -1, np.int16)
     predictions = Predictions(
-        label=np.ones(4, np.int16),
+        label=np.ones(images, np.int16),
         raw=said,
         crop=said if crop else none,
         both=said if crop else none,
-        box=np.zeros((4, 4), np.int16),
-        fallback=np.zeros(4, bool),
+        box=np.zeros((images, 4), np.int16),
+        fallback=np.zeros(images, bool),
         image_size=160,
     )
     return Record(
         config=config.to_dict(),
-        data={"classes": 2, "test": 4, "test_ids_sha256": "same"},
+        data={"classes": classes, "test": images, "test_ids_sha256": "same"},
         results={"last": predictions.summary()},
         curve=[],
         cost={},
@@ -172,10 +172,10 @@ def cells(table: Table, row: int) -> dict[str, str]:
 
 
 def test_a_row_is_the_mean_over_its_seeds():
-    table = results_table([record(3, seed=0), record(1, seed=1)])
+    table = results_table([record(60, 0, images=100, classes=10), record(50, 1, images=100, classes=10)])
     assert len(table.rows) == 1
     row = cells(table, 0)
-    assert (row["branches"], row["seeds"], row["answer"]) == ("raw + crop + sup + drop", "2", "50.0 ± 35.4")
+    assert (row["branches"], row["seeds"], row["answer"]) == ("raw + crop + sup + drop", "2", "55.0 ± 7.1")
 
 
 def test_rows_of_one_recipe_are_compared():
@@ -198,3 +198,27 @@ def test_only_common_seeds_are_compared():
     assert change(first, second).mean == pytest.approx(50)
     assert change(first, second).seeds == 1
     assert change(first[:1], second) is None
+
+
+def test_an_unstable_row_has_neither_mean_nor_interval_nor_comparison():
+    """One run of three at chance, as in the other tables; the row below it is not compared with it."""
+    above = [
+        record(right, seed, crop=False, images=1000, classes=11) for seed, right in enumerate((629, 91, 733))
+    ]
+    below = [record(right, seed, images=1000, classes=11) for seed, right in enumerate((870, 900, 890))]
+    table = results_table([*above, *below])
+    texts = [dict(zip(table.columns, row, strict=True)) for row in table._texts()]
+    assert texts[0]["answer"] == texts[0]["Raw"] == "62.9, 9.1, 73.3"
+    assert texts[0]["95 % interval"] == "unstable: 1 of 3 runs at chance"
+    assert texts[1]["answer"] == "88.7 ± 1.5"
+    assert [(t["difference to the row above"], t["p"]) for t in texts] == [("–", "–")] * 2
+    assert "Unstable: some runs of a row" in table.notes[0]
+    assert "unstable: 1 of 3 runs at chance" in table.csv()
+
+
+def test_each_row_has_the_command_of_its_first_seed():
+    made = [record(4, seed=1), record(4, seed=2), record(2, seed=0, crop=False, lr=0.01)]
+    assert commands(made) == [
+        "gholm train --preset mini --dataset mini_birds --seed 1",
+        "gholm train --preset mini --dataset mini_birds --no-crop --no-sup --no-drop --lr 0.01",
+    ]

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ import pytest
 import timm
 import tyro
 
+from gholm_lib import __main__ as command_line
 from gholm_lib import config as module
-from gholm_lib.config import Config, ConfigError, config_from_dict, load_config
+from gholm_lib.config import Config, ConfigError, config_from_dict, load_config, train_command
 from gholm_lib.paths import records_folder
 
 # Another value that is allowed for each field, typed by hand; a new field must be added here.
@@ -314,6 +316,69 @@ def test_the_papers_backbones_are_known_to_timm():
         assert name in timm.list_pretrained("convnext_small*")
 
 
+# ---------------------------------------------------------------------- what the weights were made with
+
+BIT = "resnetv2_50x1_bit.goog_in21k"  # made with .5 and .5, as its paper says
+
+
+def test_mean_and_std_are_those_of_the_tags_weights():
+    """The oracle is timm's own transform of each tag."""
+    for name in timm.list_pretrained()[::40]:
+        about = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+        if len(about["mean"]) == 3:
+            config = Config(backbone=name)
+            assert (config.image_mean, config.image_std) == (about["mean"], about["std"]), name
+
+
+@pytest.mark.parametrize("name", [Config.backbone, "no_such_model", "convnext_small.no_such_tag"])
+def test_without_an_entry_of_timm_they_are_imagenets(name):
+    assert Config(backbone=name).image_mean == (0.485, 0.456, 0.406)
+    assert Config(backbone=name).image_std == (0.229, 0.224, 0.225)
+
+
+def test_they_follow_the_backbone_until_somebody_sets_them(tmp_path):
+    half, imagenet = (0.5, 0.5, 0.5), (0.485, 0.456, 0.406)
+    asked = [
+        Config(backbone=BIT),
+        Config().replace(backbone=BIT),
+        load_config("paper", backbone=BIT),
+        tyro.cli(Config, default=Config(), args=["--backbone", BIT]),
+        pickle.loads(pickle.dumps(Config())).replace(backbone=BIT),
+        copy.deepcopy(Config()).replace(backbone=BIT),
+    ]
+    assert [(c.image_mean, c.image_std) for c in asked] == [(half, half)] * len(asked)
+    assert Config(backbone=BIT).replace(backbone="resnet18").image_mean == imagenet
+    words = ["--backbone", BIT, "--image-mean", "0.485", "0.456", "0.406"]
+    path = tmp_path / "set.json"
+    path.write_text(json.dumps({"backbone": BIT, "image_mean": imagenet}))
+    set_by_hand = [
+        Config(backbone=BIT, image_mean=imagenet),
+        Config(image_mean=imagenet).replace(backbone=BIT),
+        tyro.cli(Config, default=Config(), args=words),
+        load_config(path),
+    ]
+    assert [(c.image_mean, c.image_std) for c in set_by_hand] == [(imagenet, half)] * len(set_by_hand)
+
+
+def test_a_record_keeps_the_mean_with_which_it_was_made():
+    """Records from before the default followed the weights have ImageNet's, with any backbone."""
+    older = Config(backbone=BIT).to_dict() | {"image_mean": [0.485, 0.456, 0.406]}
+    config = config_from_dict(older)
+    assert config.image_mean == (0.485, 0.456, 0.406)
+    assert config.digest != Config(backbone=BIT).digest
+    assert config_from_dict(Config(backbone=BIT).to_dict()).digest == Config(backbone=BIT).digest
+
+
+def test_a_value_that_equals_the_default_is_the_same_run():
+    given = Config(image_mean=(0.485, 0.456, 0.406), image_std=(0.229, 0.224, 0.225))
+    assert (given, given.run_id) == (Config(), Config().run_id)
+
+
+def test_the_default_config_needs_no_timm():
+    code = "import sys; from gholm_lib.config import Config; Config(); print('timm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
 # ---------------------------------------------------------------------- one default for one data set
 
 
@@ -366,6 +431,44 @@ def test_the_fields_are_given_by_name():
     assert list(inspect.signature(Config).parameters) == [f.name for f in dataclasses.fields(Config)]
     with pytest.raises(TypeError, match="positional"):
         Config("mini_dogs")
+
+
+# ---------------------------------------------------------------------- the command of a config
+
+
+def given_to_train(command: str, monkeypatch) -> Config:
+    """The config that ``gholm train`` understands."""
+    seen = []
+    monkeypatch.setattr("gholm_lib.training.train", lambda config, options: seen.append(config) or 1 / 0)
+    words = shlex.split(command)
+    assert words[:2] == ["gholm", "train"]
+    with pytest.raises(ZeroDivisionError):
+        command_line.main(words[1:])
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+def test_the_command_gives_the_same_config(name, monkeypatch):
+    for config in (
+        changed(name),
+        load_config("paper", dataset="dogs").replace(**{name: OTHER[name], "sup": False}),
+    ):
+        assert given_to_train(train_command(config), monkeypatch) == config
+
+
+def test_the_command_of_a_preset_is_short():
+    assert train_command(load_config("paper", dataset="cub")) == "gholm train --preset paper --dataset cub"
+    assert train_command(Config(dataset="mini_dogs", seed=2)) == (
+        "gholm train --preset mini --dataset mini_dogs --seed 2"
+    )
+
+
+def test_the_command_of_a_record_keeps_its_mean(monkeypatch):
+    """ImageNet's, with a backbone whose own is another; and the other way round it need not be said."""
+    older = config_from_dict(Config(backbone=BIT).to_dict() | {"image_mean": [0.485, 0.456, 0.406]})
+    assert given_to_train(train_command(older), monkeypatch) == older
+    assert "image-mean" not in train_command(Config(backbone=BIT))
+    assert given_to_train(train_command(Config(backbone=BIT)), monkeypatch) == Config(backbone=BIT)
 
 
 # ---------------------------------------------------------------------- JSON

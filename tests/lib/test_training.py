@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from gholm_lib import loading, losses, progress, training
+from gholm_lib import loading, losses, precision, progress, training
 from gholm_lib.__main__ import main
 from gholm_lib.config import Config, RunOptions, load_config
 from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
@@ -262,6 +262,49 @@ def test_the_pace_leaves_out_tests_and_the_first_step(monkeypatch):
     short.step()
     short.end()
     assert short.rate == 8 / 400, "of one step there is nothing else, and it is not 0.0"
+
+
+# ---------------------------------------------------------------------- what a run says before it starts
+
+
+def test_the_start_says_what_was_taken_from_the_weights(options, tmp_path, capsys):
+    net = GHOLMNet.from_config(CONFIG, 3)
+    path = tmp_path / "wrapped.pth"
+    torch.save({f"module.{k}": v for k, v in net.backbone.state_dict().items()}, path)
+    config = CONFIG.replace(epochs=1, max_steps=1, weights=str(path), image_std=(0.5, 0.5, 0.5))
+    train(config, dataclasses.replace(options, quiet=False))
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "wrapped.pth: the prefix 'module.' was taken off its names"
+    assert second == (
+        "input of gholm_convnext_mini: mean 0.485 0.456 0.406 (of its pretrained weights), std 0.5 0.5 0.5 (as set)"
+    )
+
+
+@pytest.mark.parametrize(("able", "used"), [(True, "bf16"), (False, "float32")])
+def test_bf16_on_a_cpu_that_would_emulate_it_becomes_float32(options, monkeypatch, capsys, able, used):
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: able)
+    config = CONFIG.replace(epochs=1, max_steps=1, precision="bf16")
+    record = train(config, options)
+    assert record.environment["precision"] == used
+    assert record.config["precision"] == "bf16", "the same run, whatever the machine"
+    note = "precision is float32 instead of bf16: this CPU has no bf16 instructions"
+    assert capsys.readouterr().out.count(note) == (not able)
+    evaluate_run(options.runs / config.run_id, options)
+    assert capsys.readouterr().out.count(note) == (not able)
+
+
+@pytest.mark.parametrize(
+    ("flags", "able"),
+    [
+        ("avx2 avx512f avx512_bf16", True),
+        ("avx2 amx_bf16 amx_tile", True),
+        ("asimd svebf16 bf16", True),
+        ("avx2 avx512f", False),
+    ],
+)
+def test_a_cpus_bf16_instructions_are_read_from_its_flags(monkeypatch, flags, able):
+    monkeypatch.setattr(Path, "read_text", lambda self, *_: f"processor : 0\nflags : fpu {flags} vme\n")
+    assert precision.cpu_has_bf16.__wrapped__() is able
 
 
 # ---------------------------------------------------------------------- a log
@@ -590,7 +633,8 @@ def test_half_precision_on_a_cpu_is_refused_and_not_taken_for_float32(options):
         train(CONFIG.replace(precision="fp16"), options)
 
 
-def test_one_process_may_take_another_precision_for_its_next_run():
+def test_one_process_may_take_another_precision_for_its_next_run(monkeypatch):
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
     cpu = RunOptions(device="cpu")
     kinds = [
         training.make_accelerator(CONFIG.replace(precision=p), cpu).mixed_precision

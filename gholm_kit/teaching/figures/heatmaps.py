@@ -19,6 +19,7 @@ from gholm_lib.loading import to_picture
 
 SIGNED = "PuOr_r"  # for signed values; both ends are dark, so negative cells also get a minus sign
 POSITIVE, NEGATIVE = "#b35806", "#8073ac"  # its two ends; they differ in grey print too
+POSSIBLE = 0.9  # of the work that a program contains, the least time that it can show; 1 without any noise
 
 Interval = tuple[float, float, float]  # value, low, high
 
@@ -181,18 +182,26 @@ def share_bars(panels: Mapping[str, Mapping[str, Interval]], dataset: str) -> Fi
 
 @style.in_style
 def cost_bars(seconds: Mapping[str, float], title: str) -> Figure:
-    """Times as multiples of the first one, with the milliseconds next to each bar."""
+    """Times as multiples of the first one, with the milliseconds next to each bar.
+
+    Each other program contains the first one's work. A ratio below ``POSSIBLE`` is therefore a disturbed
+    measurement, which is said and not drawn.
+    """
     names, base = list(seconds), next(iter(seconds.values()))
     ratios = [s / base for s in seconds.values()]
+    drawn = [ratio if ratio >= POSSIBLE else 0.0 for ratio in ratios]
     fig = style.blank(11, 1.6 + 0.55 * len(names))
     ax = fig.subplots()
-    ax.barh(names, ratios, color=["0.75", POSITIVE, *["#555555"] * (len(names) - 2)])
+    ax.barh(names, drawn, color=["0.75", POSITIVE, *["#555555"] * (len(names) - 2)])
     for y, (ratio, second) in enumerate(zip(ratios, seconds.values(), strict=True)):
-        ax.text(
-            max(1, ratio) + 0.03 * max(ratios), y, f"{ratio:.2f} ×   ({1000 * second:.0f} ms)", va="center"
-        )
+        if ratio >= POSSIBLE:
+            place, said = max(1, ratio), f"{ratio:.2f} ×   ({1000 * second:.0f} ms)"
+        else:
+            place, said = 1, f"not drawn: {ratio:.2f} × is less than its forward pass"
+        ax.text(place + 0.03 * max(drawn), y, said, va="center")
     ax.axvline(1, color="black", linewidth=1.5, linestyle=":")
-    ax.set(xlim=(0, 1.35 * max(ratios)), xlabel="time, as a multiple of a plain forward pass", title=title)
+    right = 3.2 if min(drawn) == 0 else 1.35  # room for a sentence
+    ax.set(xlim=(0, right * max(drawn)), xlabel="time, as a multiple of a plain forward pass", title=title)
     ax.invert_yaxis()
     return fig
 

@@ -41,6 +41,7 @@ class Path:
     erased: np.ndarray
     raw: Tensor  # (K,) logits
     cropped: Tensor  # (K,) logits
+    mu: float  # of the box
 
 
 @torch.no_grad()
@@ -63,6 +64,7 @@ def follow(net: GHOLMNet, sample: Sample, theta: float = 1.5) -> Path:
         erased=style.pixels(erased[0], config),
         raw=out.raw_logits[0].cpu(),
         cropped=out.crop_logits[0].cpu(),
+        mu=config.mu,
     )
 
 
@@ -272,10 +274,10 @@ def convnext_block(backbones: Mapping[str, ConvNeXt]) -> Figure:
 
 
 @style.in_style
-def branch_grid(columns: Sequence[tuple[str, str, Path | None]], mu: float) -> Figure:
+def branch_grid(columns: Sequence[tuple[str, str, Path | None]]) -> Figure:
     """Figure 6: one column per image; rows: image, heatmap over it, crop, erased image.
 
-    columns  (data set, caption, path); a path of None means that there is no network yet; the column says "not run"
+    columns  (data set, caption, path); without a path, the column shows only its caption, such as "not run"
     """
     fig, axes = style.styled(len(columns), 4, size=(1.75, 1.85), squeeze=False)
     fig.get_layout_engine().set(h_pad=0.1)
@@ -286,18 +288,19 @@ def branch_grid(columns: Sequence[tuple[str, str, Path | None]], mu: float) -> F
             for ax in axes[:, column]:
                 ax.axis("off")
             axes[0, column].set_title(_short(dataset), fontsize=14)
-            axes[1, column].text(0.5, 0.5, "not run", ha="center", va="center", fontsize=16)
+            axes[1, column].text(0.5, 0.5, caption, ha="center", va="center", fontsize=16)
             continue
         style.picture(axes[0, column], path.picture)
         axes[0, column].set_title(f"{_short(dataset)}\n{caption}", fontsize=13)
-        artist = style.heat_over(axes[1, column], path.picture, path.heat, mu)
+        artist = style.heat_over(axes[1, column], path.picture, path.heat, path.mu)
         style.box(axes[1, column], path.box)
         style.picture(axes[2, column], path.crop)
         style.picture(axes[3, column], path.erased)
     for ax, name in zip(axes[:, 0], names, strict=True):
         ax.text(-0.06, 0.5, name, rotation=90, ha="right", va="center", fontsize=15, transform=ax.transAxes)
     if artist is not None:
-        style.heat_bar(fig, artist, axes[:, -1].tolist(), mu)
+        thresholds = {path.mu for _, _, path in columns if path is not None}
+        style.heat_bar(fig, artist, axes[:, -1].tolist(), *(thresholds if len(thresholds) == 1 else ()))
     style.say_if_drawn(fig, next((d for d, *_ in columns if d.startswith("mini_")), ""), "the mini sets")
     return fig
 

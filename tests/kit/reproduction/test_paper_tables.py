@@ -9,7 +9,7 @@ from gholm_kit import published
 from gholm_kit.reproduction import claims, extra_tables, jobs, verdicts
 from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.paper_tables import PaperNumber, paper_table
-from gholm_kit.table import NOT_RUN, Interval
+from gholm_kit.table import NOT_RUN, Interval, instability
 from gholm_lib.paths import project_root
 from gholm_lib.uncertainty import Difference
 
@@ -95,7 +95,7 @@ def test_a_family_shares_its_five_percent():
 )
 def test_a_row_whose_runs_fall_into_two_groups_is_unstable(made, right, words):
     row = [made(jobs.config_for("mini", "cub"), first(r, 1000), classes=11) for r in right]
-    assert verdicts.instability(row) == words
+    assert instability(row) == words
 
 
 def test_verdict_on_a_number_is_whether_the_interval_holds_it():

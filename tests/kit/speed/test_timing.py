@@ -80,6 +80,12 @@ def test_the_median_is_taken(monkeypatch):
     assert timing.interleaved({"task": lambda: None}, 3) == {"task": 2}
 
 
+def test_the_shortest_is_taken_where_asked(monkeypatch):
+    clock = iter([0, 1, 10, 15, 20, 22])
+    monkeypatch.setattr(timing, "_now", lambda: next(clock))
+    assert timing.interleaved({"task": lambda: None}, 3, of=min) == {"task": 1}
+
+
 # ---------------------------------------------------------------------- stages
 
 

@@ -11,8 +11,7 @@ from PIL import Image
 
 from gholm_kit.teaching import photos
 from gholm_kit.teaching.photos import PhotoError, attend, look, read_photo, top, way_in
-from gholm_lib import masking
-from gholm_lib.config import Config
+from gholm_lib.config import IMAGENET_MEAN, IMAGENET_STD, Config
 from gholm_lib.gradcam import gradcam, upsample
 from gholm_lib.model import GHOLMNet
 from tests.rounding import assert_same
@@ -267,7 +266,7 @@ def test_what_is_above_theta_is_erased_and_nothing_else(net, image):
     hot = seen.heat > 1.2 * seen.heat.mean()
     assert torch.equal(seen.erased_mask, hot)
     assert torch.equal(seen.erased[:, ~hot], image[:, ~hot])
-    black = [-m / s for m, s in zip(masking.IMAGENET_MEAN, masking.IMAGENET_STD, strict=True)]
+    black = [-m / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     black = torch.tensor(black, dtype=torch.float64)[:, None]
     assert_same(seen.erased[:, hot], black.expand(-1, int(hot.sum())))
 

@@ -79,6 +79,16 @@ def test_cost_bars_are_multiples_of_the_first():
     assert "2.50 ×   (50 ms)" in words(fig)
 
 
+def test_a_cost_that_cannot_be_is_said_and_not_drawn():
+    """torch-cam runs the forward pass itself: .36 of one was measured while other programs ran."""
+    fig = heatmaps.cost_bars({"plain forward": 0.02, "this kit": 0.0199, "torch-cam": 0.0072}, "title")
+    assert [b.get_width() for b in fig.axes[0].patches] == pytest.approx([1, 0.995, 0])
+    assert "not drawn: 0.36 × is less than its forward pass" in words(fig)
+    fig.draw_without_rendering()
+    (said,) = [t for t in fig.axes[0].texts if "not drawn" in t.get_text()]
+    assert said.get_window_extent().x1 <= fig.axes[0].get_window_extent().x1
+
+
 def test_forgetting_curves_name_each_step():
     steps = {"trained": (1.0, 1.0, 1.0), "head": (0.1, 0.0, 0.2), "stem": (0.0, -0.1, 0.1)}
     fig = heatmaps.forgetting_curves({"GradCAM": steps, "unweighted": steps}, (0.2, 0.1, 0.3), "mini_birds")
