@@ -530,7 +530,10 @@ def _check_values(config: Config) -> None:
         raise ConfigError(f"image_std must be above 0, got {config.image_std!r}")
     # It becomes part of the run's folder name, on any system.
     if not re.fullmatch(r"[\w-]|[\w-][\w .,()&+'-]*[\w)+'-]", config.dataset):
-        raise ConfigError(f"dataset must be a name such as cub, got {config.dataset!r}")
+        raise ConfigError(
+            "dataset must be a name such as cub, or a folder whose name has only letters, digits, spaces and "
+            f".,()&+'-_ (rename it), got {config.dataset!r}"
+        )
     if config.sup and not config.crop:
         raise ConfigError("sup contrasts Raw with Crop, so it needs crop; switch sup off too (--no-sup)")
     _check_readings(config)

@@ -212,7 +212,10 @@ class Batches(Sampler[list]):
                 f"choose a multiple of {processes}"
             )
         if seed is not None and count < batch_size:
-            raise ValueError(f"{count} training images do not fill one batch of {batch_size}")
+            raise ValueError(
+                f"{count} training images do not fill one batch of {batch_size}; "
+                f"choose a batch_size of at most {count}"
+            )
         self.count, self.batch_size, self.seed = count, batch_size, seed
         self.rank, self.processes = rank, processes
         self.epoch = 0

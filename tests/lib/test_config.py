@@ -592,3 +592,16 @@ def test_branches_for_people():
 def test_presets_are_listed():
     assert set(module.PRESETS) == {"mini", "paper", "photos"}
     assert all(isinstance(load_config(preset), Config) for preset in module.PRESETS)
+
+
+@pytest.mark.parametrize("name", ["my leaves", "枫叶", "a", "leaves (2026), best"])
+def test_a_folder_of_ones_own_may_be_a_dataset(name):
+    assert Config(dataset=name).run_id.startswith(f"{name}-raw_crop_sup_drop-")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a:b", "leaves.", "leaves ", " leaves", ".leaves"])
+def test_a_dataset_whose_name_can_be_no_folder_everywhere_is_refused(name):
+    with pytest.raises(
+        ConfigError, match=r"dataset must be a name such as cub, or a folder .*\(rename it\), got"
+    ):
+        Config(dataset=name)
