@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+import time
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +16,7 @@ from gholm_kit import style
 from gholm_kit.__main__ import main
 from gholm_kit.reproduction import cli, jobs, paper_figures, sheets
 from gholm_kit.reproduction.request import Request
+from gholm_lib import progress
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import load_dataset
 from gholm_lib.paths import data_root, records_folder
@@ -182,6 +185,17 @@ def test_weights_are_asked_for_the_sets_that_are_here_only(cub_alone, tmp_path, 
     )
     (job,) = jobs.with_weights(cli._possible(request), request.weights)
     assert job.config.dataset == "cub"
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_while_a_figure_is_drawn(cub_alone, monkeypatch, capsys):
+    """As while a run is trained; see tests/lib/test_training.py."""
+    loud = dataclasses.replace(cub_alone.options, quiet=False)
+    train(TINY, loud)
+    capsys.readouterr()
+    monkeypatch.setattr(progress, "EVERY", 0.02)
+    monkeypatch.setattr(cli, "write_figure", lambda *_: time.sleep(0.2) or [])
+    assert cli.reproduce(dataclasses.replace(cub_alone, from_records=True, options=loud)) == 0
+    assert "drawing figure 6, 0.0 min so far" in capsys.readouterr().out
 
 
 def test_without_any_set_nothing_starts(cub_alone, tmp_path, capsys):
