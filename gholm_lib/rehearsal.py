@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from accelerate.utils import send_to_device
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import FineGrainedData, load_dataset
 from gholm_lib.environment import peak_memory, undisturbed
+from gholm_lib.progress import log_lines
 from gholm_lib.provenance import spread
 from gholm_lib.records import RECORD
 from gholm_lib.training import _Run, say, uses_gpu
@@ -31,9 +33,16 @@ def rehearse(config: Config, options: RunOptions, data: FineGrainedData | None =
     data = data or load_dataset(config.dataset, options.data_root, config.split_seed)
     with undisturbed(uses_gpu(options), say):
         run = _Run(config, options, data, Path(options.runs) / config.run_id)
-        training, steps = _seconds_an_image(run, _training_step(run), TRAINING)
-        # Testing comes after training, as in a run, so that the peak memory includes both.
-        testing, _ = _seconds_an_image(run, _test_step(run), TESTING)
+        with log_lines(
+            lambda: f"{config.run_id}: measuring", not options.quiet and not sys.stderr.isatty(), say
+        ):
+            return _measured(run)
+
+
+def _measured(run: _Run) -> str:
+    training, steps = _seconds_an_image(run, _training_step(run), TRAINING)
+    # Testing comes after training, as in a run, so that the peak memory includes both.
+    testing, _ = _seconds_an_image(run, _test_step(run), TESTING)
     return "\n".join([_state(run), *_counts(run), *_costs(run, training, testing, steps)])
 
 

@@ -279,7 +279,8 @@ def branch_grid(columns: Sequence[tuple[str, str, Path | None]]) -> Figure:
 
     columns  (data set, caption, path); without a path, the column shows only its caption, such as "not run"
     """
-    fig, axes = style.styled(len(columns), 4, size=(1.75, 1.85), squeeze=False)
+    width = max(1.75, 5.5 / len(columns))  # of a column; one or two leave room for the colour bar
+    fig, axes = style.styled(len(columns), 4, size=(width, 1.85), squeeze=False)
     fig.get_layout_engine().set(h_pad=0.1)
     names = ("image", "heatmap", "crop", "erased")
     artist = None
