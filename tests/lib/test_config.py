@@ -451,7 +451,9 @@ def given_to_train(command: str, monkeypatch) -> Config:
 def test_the_command_gives_the_same_config(name, monkeypatch):
     for config in (
         changed(name),
-        load_config("paper", dataset="dogs").replace(**{name: OTHER[name], "sup": False}),
+        load_config("paper", dataset="dogs").replace(
+            **{"sup": False, name: OTHER[name], **NEEDS.get(name, {})}
+        ),
     ):
         assert given_to_train(train_command(config), monkeypatch) == config
 
