@@ -148,12 +148,13 @@ def _weights(config: Config) -> str:
 
 
 def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
-    """What ``make_runs`` would do: runs, time, disk space and memory, and the basis of the estimate."""
+    """What ``make_runs`` would do: time, runs, disk space and memory, and the basis of the estimate."""
     archive = Archive.read(records)
     todo = [j for j in jobs if j not in archive]
     estimate = Estimate.of(archive, options)
     lines = [
-        f"{len(jobs)} runs and tests are needed, {len(jobs) - len(todo)} already recorded in {_inside(records)}"
+        f"total on {'a CPU' if estimate.device == 'cpu' else estimate.device}: {estimate.left(todo)}",
+        f"{len(jobs)} runs and tests are needed, {len(jobs) - len(todo)} already recorded in {_inside(records)}",
     ]
     for job in todo:
         seconds = estimate.seconds(job)
@@ -170,4 +171,4 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
         f"disk: {kept / 2**30:.2f} GiB of weights in {_inside(options.runs)}, {working / 2**30:.2f} GiB more "
         "during training"
     )
-    return "\n".join([*lines, f"total: {estimate.left(todo)}"])
+    return "\n".join(lines)

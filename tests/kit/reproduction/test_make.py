@@ -311,22 +311,22 @@ def test_runs_of_this_session_come_first(estimate, finished):
 def test_the_plan_names_runs_hours_memory_and_disk(options, put, finished):
     folder = put(finished(RAW))
     lines = plan([Job(RAW), Job(RAW.replace(seed=1))], folder, options).splitlines()
-    assert lines[0].startswith("2 runs and tests are needed, 1 already recorded")
-    assert lines[1].split() == ["2", "min", RAW.replace(seed=1).run_id]
-    assert lines[2].startswith(f"{kind(RAW)}: finished runs on a CPU")
-    assert lines[2].endswith("peak memory 1.0 GiB")
-    assert lines[3] == "starting weights: none"
-    assert "GiB of weights" in lines[4]
-    assert lines[5:] == ["total: 1 left, about 2 min"]
+    assert lines[0] == "total on a CPU: 1 left, about 2 min"
+    assert lines[1].startswith("2 runs and tests are needed, 1 already recorded")
+    assert lines[2].split() == ["2", "min", RAW.replace(seed=1).run_id]
+    assert lines[3].startswith(f"{kind(RAW)}: finished runs on a CPU")
+    assert lines[3].endswith("peak memory 1.0 GiB")
+    assert lines[4] == "starting weights: none"
+    assert "GiB of weights" in lines[5]
     assert not options.runs.exists()
 
 
 def test_the_plan_says_where_there_is_no_estimate_and_what_gives_one(options, put, finished):
     lines = plan([Job(CONFIG)], put(finished(RAW)), options).splitlines()
-    assert lines[1].split() == ["?", CONFIG.run_id]
-    assert lines[2].startswith(f"{kind(CONFIG)}: no estimate yet")
-    assert "--max-steps 20" in lines[3]
-    assert lines[-1] == "total: 1 left, no estimate yet"
+    assert lines[2].split() == ["?", CONFIG.run_id]
+    assert lines[3].startswith(f"{kind(CONFIG)}: no estimate yet")
+    assert "--max-steps 20" in lines[4]
+    assert lines[0] == "total on a CPU: 1 left, no estimate yet"
 
 
 def test_a_damaged_note_and_a_record_of_another_version_are_named(options, tmp_path, put, made):
