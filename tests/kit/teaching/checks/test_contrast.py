@@ -126,7 +126,7 @@ OPPOSITE = torch.tensor([[1.0, 0], [-1, 0], [1, 0], [-1, 0]])
 WRONG_BREAKS = {
     "returns nothing": lambda bound: None,
     "four vectors": lambda bound: OPPOSITE[:3],
-    "returns an object of type list": lambda bound: OPPOSITE.tolist(),
+    "it returns a list of 4": lambda bound: OPPOSITE.tolist(),
     "overflows": lambda bound: 1e30 * OPPOSITE,
     "length 1": lambda bound: F.normalize(OPPOSITE),
     "not low enough": lambda bound: 5 * OPPOSITE,

@@ -46,7 +46,7 @@ WRONG_SHAPES = {
         (b, s, s),
     ),
     "no colours": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c), (b, s // t, s // t), (b, 3, s, s)),
-    "for 4 images of 112": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c), (b, 14, 14), (b, s, s)),
+    "for 4 images of 96": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c), (b, 14, 14), (b, s, s)),
 }
 
 
