@@ -42,7 +42,7 @@ def described(found: Any) -> str:
     if callable(found):
         return "a function, not its value"
     text = repr(found)
-    return text if len(text) <= 40 else f"an object of type {type(found).__name__}"
+    return text if len(text) <= 40 and " at 0x" not in text else f"an object of type {type(found).__name__}"
 
 
 def returned(found: T | None) -> T:
@@ -133,9 +133,10 @@ def predicted(guess: Any, name: str) -> Any:
     """A prediction that was made before anything is run: a number or a word."""
     if not isinstance(guess, Mapping):
         raise NotYet(f"the answers are a dict with {name!r} in it; yours is {described(guess)}")
-    if guess.get(name, ...) in (..., None):
+    said = guess.get(name)
+    if said is None or said is ...:
         raise NotYet(f"{name}: replace the dots with your answer")
-    return guess[name]
+    return said
 
 
 def predicted_number(guess: Any, name: str) -> float:

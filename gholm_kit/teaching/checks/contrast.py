@@ -86,7 +86,6 @@ def _near(a: float, b: float) -> bool:
 _SLIPS = {
     "you sum over the positives *inside* the logarithm; eq. (11) sums logarithms": {"sum_inside": True},
     "the denominator is the *sum* over A(i), not its mean": {"below_mean": True},
-    "the exponentials are missing in the denominator": {"no_exp": True},
     "that is the *mean* over the anchors (Khosla's code); eq. (11) prints a sum": {"mean": True},
     "the sign: eq. (11) begins with a minus, which yours lacks": {"sign": -1},
     "your A(i) is all but i (Khosla); the paper prints the samples of *other classes*": {"others": "all"},
@@ -113,7 +112,6 @@ def _reading(
     mean_inside: bool = False,
     sum_inside: bool = False,
     below_mean: bool = False,
-    no_exp: bool = False,
 ) -> float:
     """Eq. (11) by loops, with one slip at most; independent of the library's function."""
     s = (z @ z.T).double().numpy() / temperature(tau)
@@ -126,14 +124,12 @@ def _reading(
             "everything": list(range(count)),
             "positives": positives,
         }
-        exps = s[i, sets[others]] if no_exp else np.exp(s[i, sets[others]])
+        exps = np.exp(s[i, sets[others]])
         ratios = np.exp(s[i, positives]) / (exps.mean() if below_mean else exps.sum())
         if mean_inside or sum_inside:
             total -= np.log(ratios.mean() if mean_inside else ratios.sum())
             continue
-        with np.errstate(invalid="ignore"):  # without exponentials the denominator may be negative
-            logs = np.log(ratios).sum()
-        total -= sign * logs / (len(positives) if over_positives else 1)
+        total -= sign * np.log(ratios).sum() / (len(positives) if over_positives else 1)
     return float(total / count if mean else total)
 
 

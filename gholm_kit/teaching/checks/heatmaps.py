@@ -133,10 +133,13 @@ def gradcam(answer: Answer) -> str:
 def signed_mean(answer: Callable) -> str:
     """``answer()`` → "above 0", "0" or "below 0": the mean of sum_k a_k^c A^k for a head pool → norm → linear."""
     said = returned(answer())
-    zero = isinstance(said, int | float) and said == 0
-    said = "0" if zero else str(said).strip().lower()
-    if said not in ("above 0", "0", "below 0"):
-        raise NotYet(f'return "above 0", "0" or "below 0", not {said!r}')
+    choices = ("above 0", "0", "below 0")
+    if isinstance(said, str):
+        said = said.strip().lower()
+    else:
+        said = "0" if isinstance(said, int | float) and said == 0 else described(said)
+    if said not in choices:
+        raise NotYet(f"return one of {choices}; you return {said}")
     means = _signed_means()
     if said != "0":
         reason = {

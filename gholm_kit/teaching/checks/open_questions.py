@@ -51,6 +51,9 @@ def to_the_letter(changes: dict) -> str:
     odd = [field for field in changes if not isinstance(field, str)]
     if odd:
         raise NotYet(f"the fields are names in quotes; yours has {odd[0]!r}")
+    for field, value in changes.items():
+        if not isinstance(value, str | int | float):
+            raise NotYet(f"{field}: a value is a word, a number, True or False; yours is {described(value)}")
     try:
         load_config("mini", **changes)
     except ConfigError as error:

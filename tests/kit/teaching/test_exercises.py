@@ -102,3 +102,151 @@ WRONG_ACCURACIES = {
 def test_a_wrong_accuracy_is_told_why(reason):
     with pytest.raises(checks.NotYet, match=reason):
         checks.start.accuracy(WRONG_ACCURACIES[reason])
+
+
+# ---------------------------------------------------------------------- answers of every kind
+
+
+def of_kind(x, make):
+    """``make`` applied to the numbers of an answer, in the answer's own type; text stays text."""
+    if isinstance(x, torch.Tensor):
+        return torch.as_tensor(np.ascontiguousarray(make(x.detach().numpy())))
+    if isinstance(x, str) or x is None:
+        return "something else"
+    if isinstance(x, np.ndarray):
+        return make(x)
+    try:
+        return type(x)(make(np.asarray(x)).tolist())
+    except (TypeError, ValueError):  # shapes of different lengths
+        return x[::-1]
+
+
+def anything_like(x):
+    if x.dtype == bool:
+        return RANDOM.random(x.shape) < 0.5
+    return RANDOM.integers(0, 9, x.shape) if x.dtype.kind == "i" else RANDOM.random(x.shape)
+
+
+RANDOM = np.random.default_rng(0)
+CHANGES = {
+    "None": lambda x: None,
+    "an integer": lambda x: 3,
+    "zero": lambda x: 0.0,
+    "a tuple": lambda x: (1, 2),
+    "an empty list": lambda x: [],
+    "a ragged list": lambda x: [[1], [2, 3]],
+    "a text": lambda x: "three",
+    "a dict": lambda x: {"answer": x},
+    "a function": lambda x: print,
+    "an object": lambda x: object(),
+    "a complex number": lambda x: 1j,
+    "NumPy": lambda x: x.numpy() if isinstance(x, torch.Tensor) else of_kind(x, np.array),
+    "a list": lambda x: x.tolist() if hasattr(x, "tolist") else [x],
+    "one axis more": lambda x: x[None] if hasattr(x, "shape") else [x, x],
+    "one axis less": lambda x: of_kind(x, lambda a: a[0] if a.ndim else a + 1),
+    "summed over an axis": lambda x: of_kind(x, lambda a: a.sum(-1) if a.ndim else a + 1),
+    "summed over the first axis": lambda x: of_kind(x, lambda a: a.sum(0) if a.ndim else a + 1),
+    "transposed": lambda x: of_kind(x, lambda a: a.T if a.ndim > 1 else a[::-1] if a.ndim else a + 1),
+    "last axes exchanged": lambda x: of_kind(x, lambda a: np.swapaxes(a, -1, -2) if a.ndim > 1 else a + 1),
+    "reversed": lambda x: of_kind(x, lambda a: a[..., ::-1] if a.ndim else -a - 1),
+    "unnormalised": lambda x: of_kind(x, lambda a: a ^ True if a.dtype == bool else 2 * a + (a.ndim == 0)),
+    "in percent": lambda x: of_kind(x, lambda a: 100 * a.astype(float) + (a.ndim == 0)),
+    "whole numbers": lambda x: of_kind(x, lambda a: a.astype(int) + 1),
+    "not a number": lambda x: of_kind(x, lambda a: a * np.nan),
+    "random": lambda x: of_kind(x, anything_like),
+}
+# Exercises that many answers solve; some changes give another right one.
+OPEN = {"misleading_heat", "greedy_heat", "my_break", "too_high", "random_pick", "blind"}
+MAY_PASS = {"NumPy", "a list", "transposed", "last axes exchanged", "reversed"}
+MAY_PASS |= {"unnormalised", "in percent", "whole numbers"}
+
+
+def same(changed, answer):
+    """Are these the same numbers, whatever they are kept in?"""
+    try:
+        first, second = np.asarray(changed, float), np.asarray(answer, float)
+    except (TypeError, ValueError, RuntimeError):
+        return repr(changed) == repr(answer)
+    return first.size == second.size and np.allclose(first.ravel(), second.ravel(), atol=1e-6)
+
+
+def changed_answer(answer, change):
+    """The function with its result changed, and a list that tells of each call whether the result is the same."""
+    equal = []
+
+    def apply(*given):
+        right = answer(*given)
+        equal.append(same(change(right), right))
+        return change(right)
+
+    return apply, equal
+
+
+def judged(check, answer, settings):
+    """What a check says, and whether that is "right"; any error but NotYet would be raised here."""
+    try:
+        return check(answer, *settings), True
+    except checks.NotYet as reason:
+        return str(reason), False
+
+
+def is_helpful(message):
+    return 12 < len(message) < 420 and "object at 0x" not in message and "(0) than" not in message
+
+
+def of_exercises(kind):
+    """(solution, check, its other arguments) of each exercise whose answer is callable, or is not."""
+    for case in exercises():
+        stub, solution, check = case.values
+        name, *settings = (a.id for a in ast.parse(check).body[-1].value.args[1:])
+        names = run(stub, solution, check)
+        answer = names[f"solution_{name}"]
+        if callable(answer) == kind:
+            judge = eval(ast.unparse(ast.parse(check).body[-1].value.args[0]), names)
+            yield pytest.param(name, answer, judge, [names[s] for s in settings], id=case.id)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(("name", "answer", "check", "settings"), list(of_exercises(kind=True)))
+def test_a_function_that_returns_something_else_gets_a_helpful_message(name, answer, check, settings, change):
+    changed, equal = changed_answer(answer, CHANGES[change])
+    message, right = judged(check, changed, settings)
+    if right:
+        assert all(equal) or (name in OPEN and change in MAY_PASS)
+    else:
+        assert is_helpful(message), message
+
+
+VALUES = [
+    None,
+    ...,
+    "three",
+    (1, 2),
+    [],
+    {},
+    np.ones(3),
+    torch.ones(2, 2),
+    object(),
+    True,
+    float("nan"),
+    1e9,
+    -1,
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "check", "settings"), list(of_exercises(kind=False)))
+def test_values_of_every_kind_get_a_helpful_message(name, answer, check, settings):
+    wrong = [None, 3, (1, 2), "three", [], {}, np.ones(3), object()]
+    wrong += [answer | {key: value} for key in answer for value in VALUES]
+    wrong += [{k: v for k, v in answer.items() if k != key} for key in answer]
+    for given in wrong:
+        message, right = judged(check, given, settings)
+        assert not right, given
+        assert is_helpful(message), (given, message)
+
+
+def test_a_word_counts_in_any_case_and_a_share_is_told_apart():
+    guess = {"ws_dan_in_means": 4, "erases_more": " Mean", "moved_removes": 24}
+    assert checks.erasure.predictions(guess) == "Right."
+    with pytest.raises(checks.NotYet, match="in percent"):
+        checks.erasure.predictions(guess | {"moved_removes": 0.24})
