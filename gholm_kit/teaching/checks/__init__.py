@@ -1,4 +1,7 @@
-"""Checks of the exercises, a module a chapter: each takes the reader's answer and says what is wrong with it."""
+"""Checks of the exercises, a module a chapter: each takes the reader's answer and says what is wrong with it.
+
+A check returns a sentence that begins with "Right" or raises NotYet; ``run`` shows this as a box.
+"""
 
 from gholm_kit.teaching.checks import (
     contrast,
@@ -12,10 +15,13 @@ from gholm_kit.teaching.checks import (
     tables,
     training,
 )
-from gholm_kit.teaching.checks.answers import NotYet
+from gholm_kit.teaching.checks.answers import NotYet, Unsolved
+from gholm_kit.teaching.checks.verdict import Verdict, run, yours_if_right
 
 __all__ = [
     "NotYet",
+    "Unsolved",
+    "Verdict",
     "contrast",
     "crops",
     "erasure",
@@ -23,7 +29,9 @@ __all__ = [
     "open_questions",
     "paper",
     "photos",
+    "run",
     "start",
     "tables",
     "training",
+    "yours_if_right",
 ]

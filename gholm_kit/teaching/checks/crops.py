@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import torch
 
 from gholm_kit.teaching.checks import answers
-from gholm_kit.teaching.checks.answers import NotYet, explain, heatmap, returned, shaped, tensor
+from gholm_kit.teaching.checks.answers import NotYet, array, explain, fitting, heatmap, shaped, tensor
+from gholm_kit.teaching.checks.verdict import hints
 from gholm_lib import masking
 
+MOST_PIECES = 5  # of a heatmap that misleads on purpose; noise has many more
 
+
+@hints(
+    "Take a map of four pixels, one of value 1 and three of value 0, and try some values of μ.",
+    "A mask is empty as soon as nothing is *above* μ times the mean. The text above says what is cropped then.",
+    "1 > μ / 4 ends at μ = 4; an empty mask gives the whole picture; doubling changes both sides of eq. (5) alike.",
+)
 def predictions(guess: dict) -> str:
     """Exercise 1: three numbers, predicted before anything is run."""
     questions = {
@@ -42,11 +51,24 @@ def predictions(guess: dict) -> str:
     return answers.predictions(guess, questions)
 
 
+@hints(
+    "First the mean of each picture, over its rows and columns: which axes of (B, H, W) are these?",
+    "Keep these axes with length 1 (`keepdim=True`), so that each picture is compared with its own mean.",
+    "abar is `heat.mean((1, 2), keepdim=True)`; return the comparison of heat with mu * abar.",
+)
 def crop_mask(answer: Callable) -> str:
     """Exercise 2: eq. (4)-(5), ``answer(heat, mu)``: (B, H, W) → (B, H, W) bool."""
-    # Means 3.15 and 0.56; the numbers are such that each usual mistake gives a mask of its own.
-    heat = torch.tensor([[[8.0, 3.3], [1.3, 0.0]], [[1.4, 0.3], [0.35, 0.2]]])
-    found = shaped(tensor(answer(heat.clone(), 1.2)), tuple(heat.shape), "each heat value gets a mask value")
+    # B, H and W differ, and each usual mistake gives a mask of its own.
+    heat = torch.tensor(
+        [
+            [[2.0, 3.4, 0.0, 0.0], [2.9, 0.6, 2.6, 3.3], [4.6, 3.3, 9.0, 0.2]],
+            [[0.2, 0.6, 1.5, 0.0], [1.2, 0.0, 0.3, 0.8], [1.1, 0.4, 0.0, 0.1]],
+        ]
+    )
+    found = fitting(
+        answer, heat.clone(), 1.2, shapes="heat is (B, H, W), so the mean must be (B, 1, 1): keepdim=True"
+    )
+    found = shaped(tensor(found), tuple(heat.shape), "each heat value gets a mask value")
     if found.dtype != torch.bool:
         raise NotYet(
             "a mask says yes or no: return the comparison itself (bool), not 0 and 1 and not heat times mask"
@@ -60,24 +82,42 @@ def crop_mask(answer: Callable) -> str:
         "that uses the maximum as abar; eq. (4) is the mean": heat > 1.2 * heat.amax((1, 2), keepdim=True),
         "that is the inverted mask: it must be 1 where the heat is *above* μ · abar": heat <= 1.2 * abar,
         "that compares with the mean alone: where is μ?": heat > abar,
-        "that takes means along one axis only; abar is over all pixels of an image": (
+        "that takes one mean for each row; abar is over all pixels of an image": (
             heat > 1.2 * heat.mean(2, keepdim=True)
         ),
+        "that takes one mean for each column; abar is over all pixels of an image": (
+            heat > 1.2 * heat.mean(1, keepdim=True)
+        ),
+        "that takes the mean over the images; abar is over the pixels of one image: axes 1 and 2, not 0": (
+            heat > 1.2 * heat.mean(0, keepdim=True)
+        ),
+        "that uses the median as abar; eq. (4) is the mean": (
+            heat > 1.2 * heat.flatten(1).median(1).values.view(-1, 1, 1)
+        ),
+        "that divides by μ; eq. (5) multiplies the mean by it": heat > abar / 1.2,
     }
     right = masking.threshold(heat, 1.2)
     explain(found, wrong, torch.equal)
     if not torch.equal(found, right):
+        count = int((found != right).sum())
+        b, y, x = (found != right).nonzero()[0].tolist()
         raise NotYet(
-            f"for heat {heat.tolist()} and μ = 1.2 the mask is {right.int().tolist()}; "
-            f"yours is {found.int().tolist()}"
+            f"{count} of {found.numel()} mask values are wrong. For example, image {b} has the "
+            f"mean {abar[b].item():.2f}, so at μ = 1.2 its threshold is {1.2 * abar[b].item():.2f}; the heat at row "
+            f"{y}, column {x} is {heat[b, y, x]:g}, and your mask says {bool(found[b, y, x])}"
         )
-    if answer(torch.zeros(1, 2, 2), 1.7).any():
+    if answer(torch.zeros(1, 2, 3), 1.7).any():
         raise NotYet("a map of zeros must give an empty mask: eq. (5) has > and not >=")
     if not torch.equal(answer(heat.clone(), 2.5), masking.threshold(heat, 2.5)):
         raise NotYet("correct for μ = 1.2, wrong for μ = 2.5: did you write a number into the function?")
     return "Right."
 
 
+@hints(
+    "The box needs the smallest and the largest row, and the smallest and the largest column, of all True pixels.",
+    "`mask.nonzero().T` gives their rows y and their columns x. The box is half open; and min() of nothing fails.",
+    "[x.min(), y.min(), x.max() + 1, y.max() + 1], and for an empty mask [0, 0, number of columns, number of rows].",
+)
 def all_pixels_box(answer: Callable) -> str:
     """Exercise 3: the box around *all* mask pixels, ``answer(mask)``: (H, W) bool → x0, y0, x1, y1."""
     mask = torch.zeros(10, 12, dtype=torch.bool)
@@ -89,8 +129,14 @@ def all_pixels_box(answer: Callable) -> str:
         "the box is half-open: x1 and y1 are one more than the last pixel's, or the last pixels are cut off": (
             (1, 2, 9, 7)
         ),
-        "x and y are swapped, and the box is half-open (last pixel + 1)": (2, 1, 7, 9),
         "that is x0, y0, width, height; x1 = x0 + width": (1, 2, 9, 6),
+        "x and y are swapped, and the box is half-open (last pixel + 1)": (
+            2,
+            1,
+            7,
+            9,
+        ),
+        "the corners are mixed up: x0, y0, x1, y1, not x0, x1, y0, y1": (1, 10, 2, 8),
         "that is the whole image": (0, 0, 12, 10),
     }
     found = _box(answer, mask)
@@ -115,19 +161,32 @@ def all_pixels_box(answer: Callable) -> str:
 
 
 def _box(answer: Callable, mask: torch.Tensor) -> tuple[int, ...]:
-    numbers = tuple(int(v) for v in np.ravel(returned(answer(mask.clone()))))
-    if len(numbers) != 4:
-        raise NotYet(f"a box is four numbers x0, y0, x1, y1; your function returns {len(numbers)}")
-    return numbers
+    found = array(answer(mask.clone()), "four numbers x0, y0, x1, y1")
+    if found.size != 4:
+        raise NotYet(f"a box is four numbers x0, y0, x1, y1; your function returns {found.size}")
+    if found.dtype.kind == "b" or (found != found.round()).any():
+        raise NotYet(f"a box is four whole numbers; your function returns {found.ravel().tolist()}")
+    return tuple(int(v) for v in found.ravel())
 
 
-def misses_the_peak(heat: torch.Tensor | np.ndarray, mu: float = 1.7) -> str:
-    """Exercise 4: a heatmap (H, W) whose crop at ``mu`` leaves out the hottest pixel."""
-    heat = heatmap(heat)
+@hints(
+    "The largest component wins, however warm it is. Where could the hottest pixel be, then?",
+    "Two patches that do not touch: a small one that is hotter, a large one that is still above μ times the mean.",
+    "In `torch.zeros(32, 32)` set one pixel to 9, and 12 × 12 pixels far from it to 3.",
+)
+def misses_the_peak(answer: Callable, mu: float = 1.7) -> str:
+    """Exercise 4: ``answer()`` → a heatmap (H, W) whose crop at ``mu`` leaves out the hottest pixel."""
+    heat = heatmap(answer())
     mask = masking.threshold(heat[None], mu)
     if not mask.any():
         raise NotYet(
             "nothing is above μ · abar, so the crop is the whole image with its peak: make the map less flat"
+        )
+    pieces = cv2.connectedComponents(mask[0].numpy().astype(np.uint8))[0] - 1
+    if pieces > MOST_PIECES:
+        raise NotYet(
+            f"what is above μ · abar falls into {pieces} pieces, as in noise, and then chance decides which is the "
+            f"largest. Make a map with a few patches, at most {MOST_PIECES}"
         )
     peaks = (heat == heat.max()).nonzero()
     if len(peaks) > 1:

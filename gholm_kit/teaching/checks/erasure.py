@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from gholm_kit.teaching.checks import answers
-from gholm_kit.teaching.checks.answers import NotYet, explain, heatmap, shaped, tensor
+from gholm_kit.teaching.checks.answers import NotYet, array, explain, fitting, heatmap, shaped, tensor
+from gholm_kit.teaching.checks.verdict import hints
 from gholm_lib import masking
 
 
+@hints(
+    "Write down a map of a few numbers whose maximum is 8 times its mean, and put both thresholds into it.",
+    "A lower threshold lets more pixels pass. And a place that is as likely as any other is covered how often?",
+    "Half of 8 means is 4 means; 2 means is lower than 4; a mask of 24 % covers each place with probability 24 %.",
+)
 def predictions(guess: dict) -> str:
     """Exercise 1: two rules and a control, predicted before anything is run."""
     questions = {
@@ -37,20 +42,42 @@ def predictions(guess: dict) -> str:
     return answers.predictions(guess, questions)
 
 
+@hints(
+    "Compare heat with theta times the mean of each picture. Both are (B,): give them two more axes first.",
+    "`.view(-1, 1, 1)` makes (B,) into (B, 1, 1); the mask (B, H, W) needs an axis for colours: `mask[:, None]`.",
+    "With mask = heat > (theta * heat.mean((1, 2))).view(-1, 1, 1), return `images.masked_fill(mask[:, None], 0)`.",
+)
 def erase_attended(answer: Callable) -> str:
     """Exercise 2: eq. (6), ``answer(images, heat, theta)``: (B, 3, H, W), (B, H, W), (B,) → (B, 3, H, W)."""
-    heat = torch.tensor([[[7.0, 3.0], [2.0, 0.0]], [[0.9, 0.5], [0.1, 0.1]]])  # means 3 and 0.4
+    # B, 3, H and W differ; the means are 3 and 0.4; each usual mistake erases something of its own.
+    heat = torch.tensor(
+        [
+            [
+                [7.0, 3.0, 2.0, 0.0, 4.8],
+                [1.4, 5.0, 2.6, 3.4, 0.8],
+                [6.0, 0.2, 1.8, 4.0, 3.2],
+                [2.2, 4.4, 1.0, 5.2, 2.0],
+            ],
+            [
+                [0.9, 0.5, 0.1, 0.1, 0.3],
+                [0.6, 0.2, 0.8, 0.4, 0.3],
+                [0.7, 0.1, 0.5, 0.2, 0.4],
+                [0.3, 0.6, 0.2, 0.5, 0.3],
+            ],
+        ]
+    )
     theta = torch.tensor([1.5, 0.6])
-    images = torch.arange(1.0, 25.0).view(2, 3, 2, 2)
+    images = torch.arange(1.0, 121.0).view(2, 3, 4, 5)
     given = images.clone()
-    try:
-        found = answer(given, heat.clone(), theta.clone())
-    except RuntimeError as error:
-        raise NotYet(
-            f"the shapes do not fit ({error}): theta and the mean are (B,), heat is (B, H, W), images are "
-            "(B, 3, H, W); add the missing axes with .view(-1, 1, 1) and mask[:, None]"
-        ) from error
-    found = shaped(tensor(found), tuple(images.shape), "there is one erased image for each image")
+    found = fitting(
+        answer,
+        given,
+        heat.clone(),
+        theta.clone(),
+        shapes="theta and the mean are (B,), heat is (B, H, W), images are (B, 3, H, W); add the missing axes with "
+        ".view(-1, 1, 1) and mask[:, None]",
+    )
+    found = shaped(tensor(found), tuple(images.shape), "there is one erased image for each image").float()
     if not torch.equal(given, images):
         raise NotYet("your function changes the images it is given, but Raw still needs them: make a copy")
     mean, each = heat.mean((1, 2), keepdim=True), theta.view(-1, 1, 1)
@@ -61,6 +88,10 @@ def erase_attended(answer: Callable) -> str:
             heat > each * heat.amax((1, 2), keepdim=True)
         ),
         "that takes one mean over the whole batch; each image has its own": heat > each * heat.mean(),
+        "that compares with the mean alone: where is theta?": heat > mean,
+        "that takes one mean for each row; the mean is over all pixels of an image": (
+            heat > each * heat.mean(2, keepdim=True)
+        ),
         "that uses the first theta for all images; each image has its own": heat > theta[0] * mean,
     }
     wrong = {reason: images.masked_fill(mask[:, None], 0) for reason, mask in masks.items()}
@@ -78,6 +109,11 @@ def erase_attended(answer: Callable) -> str:
     return "Right."
 
 
+@hints(
+    "What leaves at the bottom must come in at the top. PyTorch has one function for that.",
+    "`mask.roll(shifts, dims)` moves along the axes `dims`; rows are axis 0, columns axis 1.",
+    "`mask.roll((down, across), (0, 1))` moves down and across at once.",
+)
 def move(answer: Callable) -> str:
     """Exercise 3: a mask moved with wrap-around, ``answer(mask, down, across)``: (H, W) bool → (H, W) bool."""
     mask = torch.zeros(6, 8, dtype=torch.bool)
@@ -87,7 +123,10 @@ def move(answer: Callable) -> str:
     found = shaped(answer(given, 2, 3), tuple(mask.shape), "the answer is a moved mask")
     if not torch.equal(given, mask):
         raise NotYet("your function changes the mask it is given: make a new one")
-    found = torch.as_tensor(np.asarray(found)).bool()
+    plain = array(found, "a mask")
+    if plain.dtype != bool:
+        raise NotYet(f"a mask says yes or no: return True and False (bool), not {plain.dtype}")
+    found = torch.as_tensor(plain)
     if found.sum() != mask.sum():
         lost = f"{int(mask.sum())} pixels went in, {int(found.sum())} came out"
         raise NotYet(f"{lost}: what leaves at one edge must enter at the opposite one, or the areas differ")
@@ -107,9 +146,14 @@ def move(answer: Callable) -> str:
     return "Right."
 
 
-def erases_most(heat: torch.Tensor | np.ndarray, theta: float = 1.5, wanted: float = 0.6) -> str:
-    """Exercise 4: a heatmap (H, W); at ``theta``, eq. (6) erases more than ``wanted`` of it (at most 1 / theta)."""
-    heat = heatmap(heat)
+@hints(
+    "Try a map of two values, 0 and 1: how large may the hot part be before its own mean catches up with it?",
+    "If a share s has the value 1 and the rest 0, the mean is s, and the threshold is 1.5 s. It must stay below 1.",
+    "s must be above 0.60 and below 1 / 1.5 = 0.667: for example, 64 of 100 columns set to 1.",
+)
+def erases_most(answer: Callable, theta: float = 1.5, wanted: float = 0.6) -> str:
+    """Exercise 4: ``answer()`` → a heatmap (H, W) of which eq. (6) erases more than ``wanted`` at ``theta``."""
+    heat = heatmap(answer())
     gone = float(masking.threshold(heat[None], theta).float().mean())
     if gone == 0 and heat.max() == heat.min():
         raise NotYet(f"a flat map is nowhere above {theta:g} times its own mean, so nothing is erased")

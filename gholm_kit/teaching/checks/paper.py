@@ -6,12 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gholm_kit.teaching.checks.answers import NotYet, explain, predictions, shaped
+from gholm_kit.teaching.checks.answers import NotYet, array, explain, predictions, shaped
+from gholm_kit.teaching.checks.verdict import hints
 
 _HEAD_ONLY = "eq. (1) differentiates the *head* alone: nothing goes through the backbone again"
 _HINT = "follow Figure 2 and count the arrows that lead into a ConvNeXt box"
 
 
+@hints(
+    "Count the pictures that go into a ConvNeXt box: the image, its crop, its erased copy. Which at test time?",
+    "The test leaves Drop out. And how far back does the gradient of eq. (1) run?",
+    "Three in training, two at test time; eq. (1) differentiates the head alone, so it adds nothing.",
+)
 def passes(guess: dict) -> str:
     """Exercise 1: how often one image goes through the backbone, read off Figure 2."""
     questions = {
@@ -34,17 +40,28 @@ def passes(guess: dict) -> str:
     return predictions(guess, questions)
 
 
+@hints(
+    "First draw `count` different classes, then one image of each.",
+    "`rng.choice(np.unique(labels), count, replace=False)` draws classes; `np.flatnonzero(labels == k)` are images.",
+    "rng = np.random.default_rng(seed); for each drawn class k take rng.choice(np.flatnonzero(labels == k)).",
+)
 def random_pick(answer: Callable) -> str:
     """Exercise 2: ``answer(labels, count, seed)`` → ``count`` images of different classes, chosen by nobody."""
     labels = np.repeat(np.arange(8), 25)
-    first = np.asarray(shaped(answer(labels.copy(), 4, 0), (4,), "count = 4 asks for four indices"))
+
+    def pick(seed: int) -> np.ndarray:
+        return array(
+            shaped(answer(labels.copy(), 4, seed), (4,), "count = 4 asks for four indices"), "indices"
+        )
+
+    first = pick(0)
     if not np.issubdtype(first.dtype, np.integer) or first.min() < 0 or first.max() >= len(labels):
         raise NotYet(
             f"return positions in `labels`, whole numbers from 0 to {len(labels) - 1}, not {first.tolist()}"
         )
-    if not np.array_equal(first, np.asarray(answer(labels.copy(), 4, 0))):
+    if not np.array_equal(first, pick(0)):
         raise NotYet("a second call with the same seed gives other images: use np.random.default_rng(seed)")
-    picks = np.array([np.asarray(answer(labels.copy(), 4, seed)) for seed in range(40)])
+    picks = np.array([pick(seed) for seed in range(40)])
     if (picks == picks[0]).all():
         raise NotYet("every seed gives the same images: draw them with np.random.default_rng(seed)")
     shown = labels[picks]
@@ -57,17 +74,27 @@ def random_pick(answer: Callable) -> str:
     return "Right."
 
 
+@hints(
+    "np.argsort gives the *positions* in ascending order of the values.",
+    "To get the largest first, sort the negative values, or reverse the order; then take the first `count`.",
+    "`np.argsort(-kept)[:count]`.",
+)
 def flattering(answer: Callable) -> str:
     """Exercise 3: ``answer(kept, count)`` → the images whose crop keeps most of the deciding parts, best first."""
     kept = np.array([0.2, 0.9, 0.1, 1.0, 0.5, 0.7])
-    found = np.asarray(shaped(answer(kept.copy(), 3), (3,), "count = 3 asks for three indices"))
+    wanted = "count = 3 asks for three indices"
+    found = array(shaped(answer(kept.copy(), 3), (3,), wanted), "indices")
     if found.dtype.kind == "f":
         raise NotYet("those are the shares themselves; return the *positions* of the images (np.argsort)")
     wrong = {
         "those are the three worst: np.argsort sorts in ascending order": [2, 0, 4],
+        "those are the images in their own order; the best comes first": [1, 3, 5],
+        "those are the first three images; sort them by `kept`": [0, 1, 2],
         "those are the right images, but the best comes last: reverse the order": [5, 1, 3],
     }
     explain(found.tolist(), wrong, list.__eq__)
     if found.tolist() != [3, 1, 5]:
         raise NotYet(f"images 3, 1 and 5 keep 100, 90 and 70 %; your function gives {found.tolist()}")
+    if array(answer(np.array([0.3, 0.1, 0.8, 0.6]), 2), "indices").tolist() != [2, 3]:
+        raise NotYet("correct for one list, wrong for another: is a number written into your function?")
     return "Right. (And now you know how such a figure is made.)"

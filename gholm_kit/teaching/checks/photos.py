@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gholm_kit.teaching.checks.answers import NotYet, explain, tensor
+from gholm_kit.teaching.checks.answers import NotYet, explain, number, tensor
+from gholm_kit.teaching.checks.verdict import hints
 from gholm_lib.gradcam import gradcam
 from gholm_lib.masking import largest_component_boxes, threshold
 
@@ -16,13 +17,18 @@ MUS = [round(0.5 + 0.1 * k, 1) for k in range(46)]
 Losing = Callable[[Tensor, Tensor, Sequence[float]], float | None]
 
 
+@hints(
+    "For each mu in turn: mask (eq. 5), box of its largest component, and how much of the part lies in the box.",
+    "`x0, y0, x1, y1 = g.largest_component_boxes(g.threshold(heat[None], mu))[0].tolist()`; y are rows.",
+    "Return mu as soon as part[y0:y1, x0:x1].sum() < 0.5 * part.sum(); after the loop return None.",
+)
 def losing_mu(answer: Losing) -> str:
     """``answer(heat, part, mus)`` → the first mu whose box (eq. 5) holds less than half of the part, else None.
 
     heat (H, W), part (H, W) bool, mus ascending
     """
     cases = _cases()
-    found = [answer(heat, part, MUS) for heat, part in cases]
+    found = [_one(answer(heat.clone(), part.clone(), list(MUS))) for heat, part in cases]
     right = [_first(heat, part, _in_box) for heat, part in cases]
     if all(f is None for f in found):
         raise NotYet(
@@ -52,6 +58,10 @@ def losing_mu(answer: Losing) -> str:
     )
 
 
+def _one(found: object) -> float | None:
+    return None if found is None else number(found, ": return the first mu alone, not all of them")
+
+
 def _same(found: Sequence[float | None], right: Sequence[float | None]) -> bool:
     return all(
         (f is None) == (r is None) and (f is None or math.isclose(float(f), r, abs_tol=1e-6))
@@ -59,6 +69,11 @@ def _same(found: Sequence[float | None], right: Sequence[float | None]) -> bool:
     )
 
 
+@hints(
+    "The same vector at every position is enough: which condition must w_k · v meet for every class k?",
+    "Find v with weight @ v = (−1, …, −1). There are at least as many channels as classes, so it exists.",
+    "v = torch.linalg.pinv(weight) @ -torch.ones(len(weight)); then `v.view(1, -1, 1, 1).expand(1, -1, 7, 7)`.",
+)
 def blind(answer: Callable[[Tensor], Tensor]) -> str:
     """``answer(weight)`` → features A (1, C, h, w), not all zero, whose map is zero everywhere.
 
@@ -82,7 +97,8 @@ def blind(answer: Callable[[Tensor], Tensor]) -> str:
 
 
 def _features(found: object, channels: int) -> Tensor:
-    if tensor(found).ndim != 4 or tuple(found.shape[:2]) != (1, channels):
+    found = tensor(found)
+    if found.ndim != 4 or tuple(found.shape[:2]) != (1, channels):
         raise NotYet(f"A must be (1, {channels}, h, w) for this head; yours is {tuple(found.shape)}")
     if not torch.isfinite(found).all():
         raise NotYet("A contains NaN or infinite numbers")
@@ -90,7 +106,7 @@ def _features(found: object, channels: int) -> Tensor:
         raise NotYet(
             "A is all zero, and so is its map, but no picture gives that: find features that are not zero"
         )
-    return found.detach().float()
+    return found.float()
 
 
 # ---------------------------------------------------------------------- pictures, and ways to go wrong

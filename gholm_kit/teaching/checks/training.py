@@ -9,11 +9,17 @@ import torch
 from torch import Tensor
 
 from gholm_kit.teaching.checks.answers import NotYet, close, explain, number
+from gholm_kit.teaching.checks.verdict import hints
 from gholm_lib.losses import branch_loss, total_cross_entropy
 
 MOMENTUM = 0.9
 
 
+@hints(
+    "With K equally probable classes, P(c) is 1/K. What is −log of that?",
+    "Eq. (10) adds this value once for Raw, once for Crop, and γ times for Drop.",
+    "−log(1/K) = log K, so the answer is (2 + gamma) times np.log(classes).",
+)
 def start_loss(answer: Callable[[int, float], float]) -> str:
     """``answer(classes, gamma)`` → eq. (10) of a network that gives every class the same probability."""
     classes, gamma = 11, 0.2
@@ -25,6 +31,10 @@ def start_loss(answer: Callable[[int, float], float]) -> str:
         "Drop counts only with weight γ": 3 * one,
         "γ weights only Drop": gamma * 3 * one,
         "the sign: −log(1/K) is above 0": -(2 + gamma) * one,
+        "γ weights only Drop, not Crop": (1 + 2 * gamma) * one,
+        "that leaves Drop out of the sum, or Crop: eq. (10) has both": (1 + gamma) * one,
+        "the loss of a branch is log K, not K": (2 + gamma) * classes,
+        "you add the losses and divide by three; eq. (10) is a sum": (2 + gamma) * one / 3,
         "use the natural logarithm (np.log), not base 10": (2 + gamma) * math.log10(classes),
         "use the natural logarithm (np.log), not base 2": (2 + gamma) * math.log2(classes),
         "1/K is the probability P(c); each loss is −log P(c)": (2 + gamma) / classes,
@@ -42,10 +52,16 @@ def start_loss(answer: Callable[[int, float], float]) -> str:
     return "Right. A first loss far from this means that the classifier starts too confident."
 
 
+@hints(
+    "One branch first: softmax over the classes (dim 1), then the probability of each image's true class.",
+    "`P[torch.arange(len(labels)), labels]` picks these probabilities; the loss is the mean of −log of them.",
+    "With branch(y) = −log(P at labels).mean(): branch(raw) + branch(crop) + gamma * branch(drop).",
+)
 def total_ce(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor | float]) -> str:
     """Eq. (7) to (10): ``answer(raw, crop, drop, labels, gamma)``, logits (B, K) each → one number."""
     batch = _logits(5, 4, seed=3)
-    found = number(answer(*batch, 0.2))
+    average = ": the loss of a batch is the mean over its images"
+    found = number(answer(*(x.clone() for x in batch), 0.2), average)
     explain(found, {reason: slip(*batch, 0.2) for reason, slip in _SLIPS.items()})
     right = _right(*batch, 0.2)
     if not close(found, right):
@@ -81,6 +97,10 @@ def _with(
 _SLIPS: dict[str, Callable[..., float]] = {
     "γ is missing: Drop counts with weight γ": _with(branch_loss, lambda gamma: (1, 1, 1)),
     "γ weights only Drop, not Crop": _with(branch_loss, lambda gamma: (1, gamma, gamma)),
+    "γ weights all three branches; it belongs to Drop alone": _with(
+        branch_loss, lambda gamma: (gamma, gamma, gamma)
+    ),
+    "γ weights the wrong branch: it belongs to Drop": _with(branch_loss, lambda gamma: (gamma, 1, 1)),
     "that is L_raw only": _with(branch_loss, lambda gamma: (1, 0, 0)),
     "γ · L_drop is missing": _with(branch_loss, lambda gamma: (1, 1, 0)),
     "L_crop is missing": _with(branch_loss, lambda gamma: (1, 0, gamma)),
@@ -107,6 +127,11 @@ def _logits(batch: int, classes: int, seed: int) -> tuple[Tensor, ...]:
     return *logits, torch.randint(classes, (batch,), generator=generator)
 
 
+@hints(
+    "How often has the rate been lowered before this epoch? In epoch 14 never, in epoch 15 once, in epoch 30 twice.",
+    "Count the entries of `decay_epochs` that are not larger than `epoch`.",
+    "lr * factor ** (the number of e in decay_epochs with epoch >= e).",
+)
 def schedule(answer: Callable[[int, float, tuple[int, ...], float], float]) -> str:
     """``answer(epoch, lr, decay_epochs, factor)`` → learning rate in ``epoch``, counted from 0 (section 4.2)."""
     lr, decays, factor = 0.001, (15, 30), 0.1
@@ -151,12 +176,19 @@ def descent(lr: float, curvature: float, steps: int = 300) -> list[float]:
     return path
 
 
+@hints(
+    "Try rates for curvature 1 in the cell above, and find two between which the behaviour changes.",
+    "The limit for h = 1 lies between 3 and 5. A steeper valley (larger h) needs a proportionally lower rate.",
+    "SGD with momentum m diverges above 2 (1 + m) / h, here 3.8 / h: for example 4 / h.",
+)
 def diverges(answer: Callable[[float], float]) -> str:
     """Break it: ``answer(curvature)`` → a rate at which SGD diverges, at most twice the smallest such rate."""
     for curvature in (1.0, 50.0, 0.02):
         lr, edge = number(answer(curvature)), 2 * (1 + MOMENTUM) / curvature
-        if lr <= 0:
-            raise NotYet(f"a learning rate is above 0; yours is {lr:g} for curvature {curvature:g}")
+        if not 0 < lr < math.inf:
+            raise NotYet(
+                f"a learning rate is a finite number above 0; yours is {lr:g} for curvature {curvature:g}"
+            )
         end = descent(lr, curvature)[-1]
         if end < 1e6:
             raise NotYet(

@@ -16,6 +16,8 @@ WRONG_PAIRS = {
     "one for each image": lambda: (3, 6),
     "own Crop": lambda: (4, 6),
     "itself": lambda: (6, 6),
+    "in the other order": lambda: (6, 5),
+    "how many positives": lambda: (5.5, 6),
     r"P\(i\): of the 12": lambda: (9, 6),
     r"A\(i\): that counts only Raw": lambda: (5, 3),
     "Khosla": lambda: (5, 11),
@@ -58,6 +60,19 @@ def variant(sign=1, tau_of=lambda t: t, own=False, over=True, others="negatives"
     return loss
 
 
+def by_loops(term):
+    """Eq. (11) anchor by anchor; ``term(products, positives, negatives)`` without its minus."""
+
+    def loss(z, labels, tau):
+        s, own = z @ z.T / tau, torch.eye(len(z), dtype=torch.bool)
+        return -sum(
+            term(s[i], (labels == labels[i]) & ~own[i], labels != labels[i]).nan_to_num()
+            for i in range(len(z))
+        )
+
+    return loss
+
+
 WRONG_LOSSES = {
     "returns nothing": lambda z, y, tau: None,
     "one number": lambda z, y, tau: z @ z.T,
@@ -72,6 +87,8 @@ WRONG_LOSSES = {
     "τ is missing": variant(tau_of=lambda t: 1),
     "multiply by τ": variant(tau_of=lambda t: 1 / t),
     "outside": variant(inside=True),
+    "inside\\* the logarithm": by_loops(lambda s, P, A: s[P].exp().sum().log() - s[A].logsumexp(0)),
+    "not its mean": by_loops(lambda s, P, A: (s[P] - s[A].exp().mean().log()).mean()),
     "written into it": lambda z, y, tau: variant()(z, y, 0.7),
     "Print one anchor": lambda z, y, tau: 1.0,
 }
@@ -93,6 +110,7 @@ WRONG_FLOORS = {
     "Khosla": lambda n, tau: 0.0,
     "is missing": lambda n, tau: -2 / tau,
     "highest": lambda n, tau: 2 / tau + math.log(n),
+    "in one point with the anchor": lambda n, tau: math.log(n),
     "right angles": lambda n, tau: -1 / tau + math.log(n),
     "sign of the logarithm": lambda n, tau: -2 / tau - math.log(n),
     "you multiply": lambda n, tau: -2 * tau + math.log(n),
@@ -126,8 +144,11 @@ OPPOSITE = torch.tensor([[1.0, 0], [-1, 0], [1, 0], [-1, 0]])
 WRONG_BREAKS = {
     "returns nothing": lambda bound: None,
     "four vectors": lambda bound: OPPOSITE[:3],
-    "returns an object of type list": lambda bound: OPPOSITE.tolist(),
+    "it returns a list of 4": lambda bound: OPPOSITE.tolist(),
     "overflows": lambda bound: 1e30 * OPPOSITE,
+    "all your z are zero": lambda bound: 0 * OPPOSITE,
+    "agree no more than those of different": lambda bound: 5 * torch.ones(4, 2),
+    "NaN or infinite": lambda bound: math.nan * OPPOSITE,
     "length 1": lambda bound: F.normalize(OPPOSITE),
     "not low enough": lambda bound: 5 * OPPOSITE,
     "different": lambda bound: 5 * torch.tensor([[1.0, 0], [1, 0], [-1, 0], [-1, 0]]),

@@ -46,17 +46,23 @@ def test_right_masks_pass():
 WRONG_MASKS = {
     "returns nothing": lambda heat, mu: None,
     "each heat value": lambda heat, mu: heat[0] > mu * heat[0].mean(),
-    "returns an object of type list": lambda heat, mu: (heat > mu * abar(heat)).tolist(),
+    "it returns a list of 2": lambda heat, mu: (heat > mu * abar(heat)).tolist(),
     "comparison itself": lambda heat, mu: (heat > mu * abar(heat)).float(),
     "with μ itself": lambda heat, mu: heat > mu,
     "over the whole batch": lambda heat, mu: heat > mu * heat.mean(),
     "maximum as abar": lambda heat, mu: heat > mu * heat.amax((1, 2), keepdim=True),
+    "one mean for each column": lambda heat, mu: heat > mu * heat.mean(1, keepdim=True),
+    "not 0": lambda heat, mu: heat > mu * heat.mean(0, keepdim=True),
+    "median": lambda heat, mu: heat > mu * heat.flatten(1).median(1).values[:, None, None],
+    "divides by μ": lambda heat, mu: heat > abar(heat) / mu,
+    "do not fit .*keepdim=True": lambda heat, mu: heat > mu * heat.mean((1, 2)),
+    "not a NumPy array": lambda heat, mu: (heat > mu * abar(heat)).numpy(),
     "inverted mask": lambda heat, mu: heat <= mu * abar(heat),
     "where is μ": lambda heat, mu: heat > abar(heat),
-    "along one axis": lambda heat, mu: heat > mu * heat.mean(2, keepdim=True),
+    "one mean for each row": lambda heat, mu: heat > mu * heat.mean(2, keepdim=True),
     "> and not >=": lambda heat, mu: heat >= mu * abar(heat),
     "did you write a number": lambda heat, mu: heat > 1.2 * abar(heat),
-    "the mask is": lambda heat, mu: torch.ones_like(heat, dtype=torch.bool),
+    "24 mask values are wrong": lambda heat, mu: torch.ones_like(heat, dtype=torch.bool),
 }
 
 
@@ -92,6 +98,8 @@ WRONG_BOXES = {
     "the box is half-open: x1": extent,
     "swapped, and the box is half-open": lambda mask: [extent(mask)[k] for k in (1, 0, 3, 2)],
     "width, height": lambda mask: cv2.boundingRect(np.uint8(mask)),
+    "corners are mixed up": lambda mask: [all_pixels(mask)[k] for k in (0, 2, 1, 3)],
+    "four whole numbers": lambda mask: [v + 0.5 for v in all_pixels(mask)],
     "whole image": lambda mask: [0, 0, 12, 10],
     "yours": lambda mask: [1, 1, 10, 8],
     "empty mask makes it fail": lambda mask: [
@@ -118,8 +126,8 @@ def patches(peak=(2, 2), warm=(slice(16, 28), slice(16, 28)), shape=(32, 32)):
 
 
 def test_heat_that_misses_its_peak_passes():
-    assert checks.crops.misses_the_peak(patches()) == "Right."
-    assert checks.crops.misses_the_peak(patches().numpy()) == "Right."
+    assert checks.crops.misses_the_peak(patches) == "Right."
+    assert checks.crops.misses_the_peak(lambda: patches().numpy()) == "Right."
 
 
 WRONG_HEATS = {
@@ -128,6 +136,7 @@ WRONG_HEATS = {
     "finite": patches() / 0,
     "less flat": torch.ones(8, 8),
     "2 pixels share": patches(peak=([2, 2], [2, 3])),
+    "pieces, as in noise": torch.rand(32, 32, generator=torch.Generator().manual_seed(0)),
     "still contains": patches(peak=(20, 20)),
 }
 
@@ -135,4 +144,4 @@ WRONG_HEATS = {
 @pytest.mark.parametrize("reason", WRONG_HEATS)
 def test_heat_that_does_not_miss_its_peak_is_told_why(reason):
     with pytest.raises(checks.NotYet, match=reason):
-        checks.crops.misses_the_peak(WRONG_HEATS[reason])
+        checks.crops.misses_the_peak(lambda: WRONG_HEATS[reason])

@@ -46,7 +46,7 @@ WRONG_SHAPES = {
         (b, s, s),
     ),
     "no colours": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c), (b, s // t, s // t), (b, 3, s, s)),
-    "for 4 images of 112": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c), (b, 14, 14), (b, s, s)),
+    "for 4 images of 96": lambda b, c, s, t: ((b, c, s // t, s // t), (b, c), (b, 14, 14), (b, s, s)),
 }
 
 
@@ -79,6 +79,12 @@ def mean_over_images(head, features, target):
     return torch.einsum("bk,bkij->bij", gradient.mean((2, 3)), features).relu()
 
 
+def sum_of_gradients(head, features, target):
+    a = features.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(head(a).gather(1, target[:, None]).sum(), a)
+    return torch.einsum("bk,bkij->bij", gradient.mean((2, 3)), gradient).relu()
+
+
 WRONG_CAMS = {
     "returns nothing": lambda h, a, c: None,
     "must return a tensor": lambda h, a, c: a.numpy(),
@@ -95,6 +101,17 @@ WRONG_CAMS = {
     "it is the gradient of the probability|gradient of the probability": lambda h, a, c: g.gradcam(
         lambda x: h(x).softmax(1), a, c
     ),
+    "not before it": cam(sum_of=lambda _, w, a: (w[:, :, None, None] * a).relu().sum(1)),
+    "not to the weights": cam(weights_of=lambda gradient: gradient.mean((2, 3)).relu()),
+    "negative features to 0": cam(sum_of=lambda _, w, a: torch.einsum("bk,bkij->bij", w, a.relu())),
+    "a weight has its sign": cam(weights_of=lambda gradient: gradient.mean((2, 3)).abs()),
+    "mean over the images too": cam(weights_of=lambda gradient: gradient.mean((0, 2, 3)).expand(3, -1)),
+    "largest gradient": cam(weights_of=lambda gradient: gradient.amax((2, 3))),
+    "sum of all logits": lambda h, a, c: g.gradcam(lambda x: h(x).sum(1, keepdim=True), a),
+    "first image's class": lambda h, a, c: g.gradcam(h, a, c[:1].expand(3)),
+    "sum of the gradients": sum_of_gradients,
+    "divides by the sum": cam(end=lambda x: x.relu() / x.relu().sum((1, 2), keepdim=True)),
+    "axes in another order": lambda h, a, c: g.gradcam(h, a, c).mT,
     "not correct yet": lambda h, a, c: g.gradcam(h, a, c) + 1,
 }
 
@@ -112,7 +129,7 @@ def test_the_librarys_gradcam_is_right():
 
 WRONG_MEANS = {
     "returns nothing": lambda: None,
-    "not 'positive'": lambda: "positive",
+    "you return positive": lambda: "positive",
     "without a norm": lambda: "above 0",
     "against its answer": lambda: "below 0",
     "1.01": lambda: "above 0",
@@ -157,6 +174,15 @@ WRONG_PROBABILITIES = {
     "times p": times_p,
     "log p": of_log,
     "the shape must be": lambda h, a, c: a.softmax(1),
+    "largest probability": lambda h, a, c: g.gradcam(lambda x: h(x).softmax(1), a),
+    "of the largest logit": lambda h, a, c: g.gradcam(h, a),
+    "without a gradient": lambda h, a, c: (
+        (h(a).softmax(1).gather(1, c[:, None])[:, :, None, None] * a).sum(1).relu()
+    ),
+    "differentiate p instead": lambda h, a, c: (
+        g.gradcam(h, a, c) / g.gradcam(h, a, c).amax((1, 2), keepdim=True)
+    ),
+    "h·w times too large": lambda h, a, c: 24 * g.gradcam(lambda x: h(x).softmax(1), a, c),
     "ReLU is missing": lambda h, a, c: torch.einsum(
         "bk,bkij->bij", checks.heatmaps.channel_weights(lambda x: h(x).softmax(1), a, c), a
     ),

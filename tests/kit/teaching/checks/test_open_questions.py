@@ -70,6 +70,9 @@ WRONG_HOLM = {
     "no correction": lambda p: p < 0.05,
     "Bonferroni": lambda p: p < 0.05 / len(p),
     "with 0.05 / 5": lambda p: p > 0.05,
+    "order of the sorted": lambda p: np.sort(p) <= 0.05 / (len(p) - np.arange(len(p))),
+    "other way round": lambda p: p >= 0.015,
+    "a number written": lambda p: np.array([False, True, True, False, False]),
     "once a p value fails": no_stop,
 }
 

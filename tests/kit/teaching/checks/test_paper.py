@@ -73,7 +73,10 @@ WRONG_FLATTERY = {
     "shares themselves": lambda kept, count: np.sort(kept)[::-1][:count],
     "three worst": lambda kept, count: np.argsort(kept)[:count],
     "reverse the order": lambda kept, count: np.argsort(kept)[-count:],
-    "keep 100, 90 and 70": lambda kept, count: np.arange(count),
+    "their own order": lambda kept, count: np.sort(np.argsort(-kept)[:count]),
+    "a number written": lambda kept, count: np.array([3, 1, 5]),
+    "first three": lambda kept, count: np.arange(count),
+    "keep 100, 90 and 70": lambda kept, count: np.array([3, 5, 1]),
 }
 
 

@@ -84,6 +84,9 @@ WRONG_P = {
     "twice the probability of exactly": lambda first, second: 2 * this_split_only(first, second),
     "approximation without": chi_square,
     "approximation with correction": lambda first, second: chi_square(first, second, 1.0),
+    "number of images": lambda first, second: (first != second).sum(),
+    "difference of the accuracies": lambda first, second: first.mean() - second.mean(),
+    "counts all images": lambda first, second: 2 * stats.binom.cdf(11, 50, 0.5),
     "1 − p": lambda first, second: 1 - exact(first, second),
     "do not count": lambda first, second: float(stats.ttest_ind(first, second).pvalue),
     "never disagree": fails_on_agreement,
@@ -105,6 +108,8 @@ WRONG_OPTIMISM = {
     "subtract the mean of the last": lambda c: c.max(1).mean(),
     "last minus best": lambda c: (c[:, -1] - c.max(1)).mean(),
     "best of all networks": lambda c: c.max() - c[:, -1].mean(),
+    "best network of each epoch": lambda c: c.max(0).mean() - c[:, -1].mean(),
+    "a number written": lambda c: 4.0,
     "sum over the networks": lambda c: (c.max(1) - c[:, -1]).sum(),
     "the answer is 4": lambda c: np.std(c),
 }
