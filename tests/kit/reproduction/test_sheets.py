@@ -244,14 +244,14 @@ def test_the_runs_on_photographs_are_made_again(root, tmp_path, monkeypatch, cap
     accuracy = load_record(again).accuracy
     assert f"| cub | raw + crop + sup + drop | {record.accuracy:.1f} | {accuracy:.1f} |" in said
     assert main([*args, "--table", "2"]) == 1
-    assert "--photographs stands alone" in capsys.readouterr().err
+    assert "--photographs goes alone" in capsys.readouterr().err
 
 
 def test_the_photographs_table_and_its_results_name_the_command(capsys):
     assert main(["results", str(records_folder() / "photographs")]) == 0
     said = capsys.readouterr().out
     assert "gholm reproduce --photographs --weights FILE" in said
-    assert said.count("\n  gholm train --preset mini --dataset c") == 8
+    assert said.count("\n  gholm train --preset ") == 8
 
 
 # ---------------------------------------------------------------------- a chapter without a run
