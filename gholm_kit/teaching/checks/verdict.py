@@ -112,7 +112,7 @@ def _judge(check: Check, answer: Any, settings: tuple[Any, ...]) -> Verdict:
     try:
         said = check(answer, *settings)
     except Unsolved as stub:
-        return Verdict("not yet", f"This exercise is still to be solved: {stub}.")
+        return Verdict("not yet", _sentence(f"this exercise is still to be solved: {stub}"))
     except NotYet as reason:
         return Verdict("not yet", _sentence(str(reason)))
     except Exception as error:
