@@ -242,16 +242,15 @@ def descent(curves: Mapping[str, Sequence[float]], floor: float, simplex: float)
     axes[0].set(ylabel="loss (eq. 11)", title="full range, symmetric log scale")
     start = max(losses[0] for losses in curves.values())
     axes[1].set(ylim=(min(0, floor) - 0.3, start + 0.3), title="the same, near zero")
-    for value, dash, text, side in (
-        (floor, "-", "lower bound for unit length, as printed", "top"),
-        (simplex, ":", "classes spread evenly, as printed", "bottom"),
+    for value, dash, name in (
+        (floor, "-", "lower bound: unit length, as printed"),
+        (simplex, (0, (6, 4)), "the same with classes spread evenly"),
     ):
-        axes[1].axhline(value, color="0.4", linewidth=1.5, linestyle=dash)
-        axes[1].text(len(losses) / 2, value, text, ha="center", va=side, fontsize=12)
+        axes[1].axhline(value, color="0.35", linewidth=1.5, linestyle=dash, label=name)
     for ax in axes:
         ax.axhline(0, color="0.7", linewidth=1)
         ax.set_xlabel("step of gradient descent")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
 
 
