@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy import stats
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from gholm_kit.teaching.deciding_parts import BATCH, class_parts
 from gholm_lib.config import Config
 from gholm_lib.datasets import Sample
 from gholm_lib.gradcam import gradcam
+from gholm_lib.loading import to_input, to_picture
 from gholm_lib.model import GHOLMNet
 from gholm_lib.uncertainty import accuracy_interval
 
@@ -234,6 +236,15 @@ def region_masks(regions: Sequence[Regions], size: int) -> Tensor:
         for cx, cy, radius in discs.values():
             mask |= (x - cx) ** 2 + (y - cy) ** 2 <= radius**2
     return torch.from_numpy(masks)
+
+
+def object_masks(truth: MiniTruth, samples: Sequence[Sample], config: Config) -> Tensor:
+    """(B, s, s) bool: the pixels that show the object, in the network's input."""
+    masks = []
+    for sample in samples:
+        drawn = Image.fromarray(np.where(truth.part_map(sample.image_id) > 0, 255, 0).astype(np.uint8))
+        masks.append(to_picture(to_input(drawn.convert("RGB"), config), config)[0] > 0.5)
+    return torch.stack(masks)
 
 
 def hottest_pixels(heat: Tensor) -> Tensor:

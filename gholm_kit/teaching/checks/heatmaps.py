@@ -258,7 +258,7 @@ def _compare(found: Tensor, right: Tensor, wrong: dict[str, Tensor]) -> None:
     ratio = float((found - right).abs().max() / right.abs().max())
     b, i, j = (int(n) for n in torch.unravel_index((found - right).abs().argmax(), right.shape))
     raise NotYet(
-        f"not correct yet: it is none of the usual slips; the largest difference is {100 * ratio:.0f} % of the "
+        f"none of the usual slips explains your map: the largest difference is {100 * ratio:.0f} % of the "
         f"largest value. In the check's image {b}, at position {i}, {j}, the map is {right[b, i, j]:.4f}; yours is "
         f"{found[b, i, j]:.4f}"
     )

@@ -112,7 +112,7 @@ def _judge(check: Check, answer: Any, settings: tuple[Any, ...]) -> Verdict:
     try:
         said = check(answer, *settings)
     except Unsolved as stub:
-        return Verdict("not yet", f"This exercise is still to be solved: {stub}.")
+        return Verdict("not yet", _sentence(f"this exercise is still to be solved: {stub}"))
     except NotYet as reason:
         return Verdict("not yet", _sentence(str(reason)))
     except Exception as error:
@@ -130,6 +130,11 @@ def _sentence(text: str) -> str:
 def _where(error: Exception, answer: Any) -> str:
     """The error and the line of the reader's own function in which it arose."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if not callable(answer) and "not callable" in what:
+        return (
+            f"This exercise asks for a function; your answer is {described(answer)}. Perhaps a cell has used the "
+            "function's name for something else: run the cell that defines the function again, then the check."
+        )
     code = getattr(answer, "__code__", None)
     if code is None:
         return f"Your answer is {described(answer)}; the check cannot use it ({what})."

@@ -223,10 +223,11 @@ def free_descent(
 
 
 @style.in_style
-def descent(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
+def descent(curves: Mapping[str, Sequence[float]], floor: float, simplex: float) -> Figure:
     """Loss against step for some readings: the full range on a symmetric log scale, and the range near zero.
 
-    floor  the lowest value that vectors of unit length can reach
+    floor  a lower bound for vectors of unit length
+    simplex  the value of classes that are spread evenly, each in one point
     """
     fig, axes = style.styled(2, 1, size=(6.4, 4.6))
     for (name, losses), (colour, dash) in zip(curves.items(), _READINGS, strict=True):
@@ -241,19 +242,15 @@ def descent(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
     axes[0].set(ylabel="loss (eq. 11)", title="full range, symmetric log scale")
     start = max(losses[0] for losses in curves.values())
     axes[1].set(ylim=(min(0, floor) - 0.3, start + 0.3), title="the same, near zero")
-    axes[1].axhline(floor, color="0.5", linewidth=1.5)
-    axes[1].text(
-        len(losses) / 2,
-        floor,
-        "floor (lower bound) for unit length, as printed",
-        ha="center",
-        va="bottom",
-        fontsize=12,
-    )
+    for value, dash, name in (
+        (floor, "-", "lower bound: unit length, as printed"),
+        (simplex, (0, (6, 4)), "the same with classes spread evenly"),
+    ):
+        axes[1].axhline(value, color="0.35", linewidth=1.5, linestyle=dash, label=name)
     for ax in axes:
         ax.axhline(0, color="0.7", linewidth=1)
         ax.set_xlabel("step of gradient descent")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
 
 

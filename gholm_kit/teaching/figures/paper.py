@@ -217,7 +217,46 @@ def _tiles(maps: Sequence[Tensor]) -> np.ndarray:
     return sheet
 
 
-# ---------------------------------------------------------------------- Figure 4
+# ---------------------------------------------------------------------- ConvNeXt, and its block (Figure 4)
+
+
+@torch.no_grad()
+def stage_shapes(backbone: ConvNeXt, size: int) -> list[tuple[str, tuple[int, ...]]]:
+    """The parts of a ConvNeXt in order, and the shape (C, h, w) after each, for images of ``size`` pixels."""
+    x = backbone.stem(torch.zeros(1, 3, size, size))
+    found = [("stem", tuple(x.shape[1:]))]
+    for k, stage in enumerate(backbone.stages, 1):
+        x = stage(x)
+        count = len(stage.blocks)
+        found.append((f"stage {k}\n{count} block{'s' if count > 1 else ''}", tuple(x.shape[1:])))
+    return found
+
+
+@style.in_style
+def convnext_outline(backbone: ConvNeXt, size: int, classes: int) -> Figure:
+    """A whole ConvNeXt in one row, with all shapes: what is its backbone, what its head, and where is A?"""
+    parts = [*stage_shapes(backbone, size), ("pool\nnorm\nlinear", (classes,))]
+    step, half = 1.75, 0.6  # from node to node, and half a node
+    fig, ax = _canvas(step * len(parts) + 2.6, 3.0)
+    _node(ax, (0.75, 1.5), (2 * half, 1.1), "image X")
+    x, before = 0.75, (3, size, size)
+    for name, after in parts:
+        _arrow(ax, (x + half, 1.5), (x + step - half, 1.5))
+        ax.text(x + step / 2, 0.65, style.times(*before), fontsize=13, ha="center", va="center")
+        x, before = x + step, after
+        _node(ax, (x, 1.5), (2 * half, 1.1), name, LOSS if len(after) == 1 else SHARED)
+    ax.text(x - step / 2, 1.85, "A", fontsize=16, ha="center", va="center")
+    _arrow(ax, (x + half, 1.5), (x + half + 0.5, 1.5))
+    ax.text(x + half + 0.55, 1.5, f"logits y\n({classes})", fontsize=14, ha="left", va="center")
+    _span(ax, 0.75 + step - half, x - step + half, "backbone: image → feature maps A")
+    _span(ax, x - half, x + half, "head: A → y")
+    return fig
+
+
+def _span(ax: Axes, left: float, right: float, text: str) -> None:
+    """A line above some nodes that says what they are together."""
+    ax.plot([left, left, right, right], [2.3, 2.4, 2.4, 2.3], color="black", lw=1.5)
+    ax.text((left + right) / 2, 2.5, text, fontsize=14, ha="center", va="bottom")
 
 
 def block_steps(backbone: ConvNeXt) -> list[str]:

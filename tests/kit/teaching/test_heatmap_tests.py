@@ -178,6 +178,17 @@ def test_a_part_that_the_crop_cuts_off_is_left_out():
     assert list(hq.deciding_regions(truth, [Sample(None, 0, "x")], STRETCHED)[0]) == ["beak", "tail"]
 
 
+@pytest.mark.parametrize("config", [STRETCHED, CENTRE], ids=["stretched", "centre crop"])
+def test_object_masks_lie_where_the_test_image_shows_the_object(config):
+    truth = truth_with({})
+    truth.part_map = lambda image_id: np.uint8(2 * (np.arange(224)[None, :] >= 168) * np.ones((224, 1)))
+    (found,) = hq.object_masks(truth, [Sample(None, 0, "x")], config)
+    scale = (config.resize if config.random_crop else config.image_size) / 224
+    cut = ((config.resize - config.image_size) / 2) if config.random_crop else 0
+    assert found.all(0).nonzero()[0].item() == pytest.approx(168 * scale - cut, abs=1)
+    assert torch.equal(found.any(0), found.all(0))
+
+
 REGIONS = [{"beak": (2.0, 3.0, 1.0), "eye": (6.0, 6.0, 1.5)}, {"eye": (0.0, 0.0, 1.0)}, {}]
 
 

@@ -112,7 +112,7 @@ WRONG_CAMS = {
     "sum of the gradients": sum_of_gradients,
     "divides by the sum": cam(end=lambda x: x.relu() / x.relu().sum((1, 2), keepdim=True)),
     "axes in another order": lambda h, a, c: g.gradcam(h, a, c).mT,
-    "not correct yet": lambda h, a, c: g.gradcam(h, a, c) + 1,
+    "none of the usual slips": lambda h, a, c: g.gradcam(h, a, c) + 1,
 }
 
 
@@ -186,7 +186,7 @@ WRONG_PROBABILITIES = {
     "ReLU is missing": lambda h, a, c: torch.einsum(
         "bk,bkij->bij", checks.heatmaps.channel_weights(lambda x: h(x).softmax(1), a, c), a
     ),
-    "not correct yet": lambda h, a, c: 2 * g.gradcam(lambda x: h(x).softmax(1), a, c),
+    "none of the usual slips": lambda h, a, c: 2 * g.gradcam(lambda x: h(x).softmax(1), a, c),
 }
 
 

@@ -61,6 +61,13 @@ def test_a_stub_shows_its_hint():
     assert (found.state, found.message) == ("not yet", "This exercise is still to be solved: count to four.")
 
 
+def test_a_hint_that_asks_ends_in_its_question_mark():
+    def stub():
+        raise checks.Unsolved("what is two and two?")
+
+    assert checks.run(four, stub).message.endswith("two and two?")
+
+
 def test_an_error_in_the_answer_is_told_with_its_line():
     def broken():
         return 1 + "3"
@@ -73,7 +80,8 @@ def test_an_error_in_the_answer_is_told_with_its_line():
 
 
 def test_an_answer_of_another_kind_is_described():
-    assert checks.run(four, 4).message.startswith("Your answer is 4; the check cannot use it (TypeError")
+    assert "asks for a function; your answer is 4." in checks.run(four, 4).message
+    assert "the check cannot use it (TypeError" in checks.run(four, "3".join).message
 
 
 def test_a_function_with_other_parameters_is_told():

@@ -8,6 +8,7 @@ import timm
 import torch
 from PIL import Image
 
+from gholm_kit import style
 from gholm_kit.reproduction.paper_figures import some_images
 from gholm_kit.teaching.figures import paper
 from gholm_lib.backbone import create_backbone
@@ -95,6 +96,21 @@ def test_figure_4_reads_the_block_from_the_network():
     assert steps[-1] == "times γ (layer scale)"
     assert len(paper.block_steps(mini)) == 5  # no layer scale
     assert "112 → 448" in texts(paper.convnext_block({"mini": mini}))
+
+
+def test_the_outline_of_a_convnext_shows_the_shapes_of_its_stages():
+    backbone = timm.create_model("convnext_atto", num_classes=5).eval()
+    shapes = paper.stage_shapes(backbone, 64)
+    channels = [stage["num_chs"] for stage in backbone.feature_info]
+    strides = [stage["reduction"] for stage in backbone.feature_info]
+    assert [shape for _, shape in shapes[1:]] == [
+        (c, 64 // s, 64 // s) for c, s in zip(channels, strides, strict=True)
+    ]
+    said = texts(paper.convnext_outline(backbone, 64, 5))
+    assert "backbone" in said
+    assert "head" in said
+    assert style.times(320, 2, 2) in said
+    assert "logits y\n(5)" in said
 
 
 def test_figure_6_says_what_was_not_run(net, sample):
