@@ -26,7 +26,7 @@ ROOMS = {
     "speed": {"style", "table"},
     "teaching": {"style", "table", "published", "drawn", "speed"},
     "reproduction": {"style", "table", "published", "drawn", "speed", "teaching"},
-    "__main__": {"table", "drawn", "doctor", "pages", "speed", "reproduction"},
+    "__main__": {"table", "drawn", "doctor", "pages", "speed", "teaching", "reproduction"},
 }
 MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}
 
@@ -128,6 +128,8 @@ def test_the_library_needs_none_of_the_kits_packages():
         ["evaluate", "--help"],
         ["reproduce", "--help"],
         ["notebooks", "--help"],
+        ["class", "--help"],
+        ["class", "grade", "--help"],
         ["data", "list"],
         ["results", "nowhere"],
     ],
