@@ -1,8 +1,8 @@
 """Runs code that nobody has read: in a process of its own, with limits, and where Linux allows it in a cage.
 
-In the cage (user, mount, process, network and IPC namespaces; none needs root) everything is read-only except an empty
-folder in memory, the hand-ins are not there, no other process can be seen or signalled, there is no network, and all
-that the code started ends with it. Elsewhere :func:`unlimited` says what is missing.
+In the cage (user, mount, process, network and IPC namespaces; none needs root) everything is read-only except an
+empty folder in memory, the hand-ins are not there, no other process can be seen or signalled, there is no network,
+and all that the code started ends with it. Elsewhere :func:`unlimited` says what is missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LOOKS = 0.1  # seconds between two looks of the guard
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one process: seconds for each answer, the start included; memory in GiB; processes; bytes that it may say."""
+    """Of one process: seconds for each answer, with the start; memory in GiB; processes; bytes that it may say."""
 
     seconds: float = 20.0
     memory: float = 4.0
@@ -183,9 +183,9 @@ def unlimited() -> list[str]:
     found = []
     if not works():
         found.append(
-            "this machine has no cage (it needs Linux with user namespaces): what a student wrote can read and delete "
-            "what you can, use the network, and signal your other processes. Grade on a machine or in a container "
-            "that you can lose, or read the code first"
+            "this machine has no cage (it needs Linux with user namespaces): what a student wrote can read and "
+            "delete what you can, use the network, and signal your other processes. Grade on a machine or in a "
+            "container that you can lose, or read the code first"
         )
     if not hasattr(os, "fork"):
         found.append(
@@ -273,7 +273,7 @@ def _guard(student: int, limits: Limits, caged: bool) -> NoReturn:
 
 
 def _status(status: int) -> int:
-    """What ``waitpid`` tells, as an exit status; 128 + number of the signal that ended a process, as shells have it."""
+    """What ``waitpid`` tells, as an exit status; after a signal 128 + its number, as shells have it."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -348,8 +348,7 @@ def _drop_rights() -> None:
     for right in range(64):
         with suppress(OSError):  # the kernel has fewer
             _call("prctl", 24, ctypes.c_ulong(right))  # PR_CAPBSET_DROP
-    _call(
-        "prctl", 38, ctypes.c_ulong(1), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)
-    )  # NO_NEW_PRIVS
+    zero = ctypes.c_ulong(0)
+    _call("prctl", 38, ctypes.c_ulong(1), zero, zero, zero)  # PR_SET_NO_NEW_PRIVS
     header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     _call("capset", header, none)

@@ -201,7 +201,7 @@ def student_copy(book: nbformat.NotebookNode, chapter: Chapter) -> nbformat.Note
 
 
 def _own_answers(solution: str) -> str:
-    """Instead of ``solution_f``, which later cells may use, the student's own ``f``; "" where nothing has such a name."""
+    """Instead of ``solution_f``, which later cells may use, the student's own ``f``; "" where there is none."""
     tree = ast.parse(solution)
     bound = [n.name for n in tree.body if isinstance(n, ast.FunctionDef)] + list(_assigned(solution))
     theirs = [n for n in bound if n.startswith("solution_")]

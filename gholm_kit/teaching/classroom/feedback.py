@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from gholm_kit.teaching.classroom.grade import CANNOT, EMPTY, MISSING, RIGHT, Graded, Mark
@@ -57,22 +58,35 @@ def _by_chapter(graded: Graded) -> list[list[str]]:
     for mark in graded.marks:
         chapters.setdefault(mark.exercise.key[:2], []).append(mark)
     return [
-        [
-            f"<h2>Chapter {escape(name)}: {sum(m.points for m in own):g} of {sum(m.exercise.points for m in own):g}</h2>"
-        ]
-        + [_section(m) for m in own]
+        [f"<h2>Chapter {escape(name)}: {_sum(own)}</h2>", *map(_section, own)]
         for name, own in chapters.items()
     ]
 
 
+def _sum(marks: list[Mark]) -> str:
+    return f"{sum(m.points for m in marks):g} of {sum(m.exercise.points for m in marks):g}"
+
+
 def _section(mark: Mark) -> str:
     sign, word, ink, ground = _LOOKS[mark.verdict]
-    message = f"<p>{escape(mark.message)}</p>" if mark.message and mark.verdict != EMPTY else ""
+    message = f"<p>{_told(mark.message)}</p>" if mark.message and mark.verdict != EMPTY else ""
     answer = ""
     if mark.source and mark.verdict != EMPTY:
         shown = mark.source[:_LONGEST] + ("\n…" if len(mark.source) > _LONGEST else "")
-        answer = f"<details><summary>Your answer</summary><pre>{escape(shown)}</pre></details>"
+        open_ = "" if mark.verdict == RIGHT else " open"
+        answer = f"<details{open_}><summary>Your answer</summary><pre>{escape(shown)}</pre></details>"
     points = f"{mark.points:g} of {mark.exercise.points:g}"
-    return f"""<section style="--ink: {ink}; --ground: {ground}"><div class="top"><h3>{escape(mark.exercise.title)}</h3>
+    title = escape(mark.exercise.title)
+    return f"""<section style="--ink: {ink}; --ground: {ground}"><div class="top"><h3>{title}</h3>
 <span class="mark">{sign} {word}, {points}</span></div>{message}{answer}</section>
 """
+
+
+def _told(message: str) -> str:
+    """A check's message as HTML: a sentence, with `code` and *emphasis* as in Markdown."""
+    text = escape(
+        message[0].upper() + message[1:] if re.match(r"[a-z]+[ ,']", message) else message, quote=False
+    )
+    text = text if text.endswith((".", "?", "!")) else text + "."
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    return re.sub(r"(?<![\w*])\*(\w[^*]*)\*(?![\w*])", r"<em>\1</em>", text)

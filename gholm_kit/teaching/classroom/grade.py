@@ -222,11 +222,13 @@ def grade_one(
     sat = [item | {"said": text} for item, (text, _) in zip(items, said, strict=True) if text is not None]
     judged = one_by_one(f"{_PACKAGE}.judge", sat, lambda left: {"exercises": left}, limits, caged, hidden)
     verdicts = {
-        item["key"]: (CANNOT, why) for item, (text, why) in zip(items, said, strict=True) if text is None
+        item["key"]: (CANNOT, f"your code {why}")
+        for item, (text, why) in zip(items, said, strict=True)
+        if text is None
     }
     for item, (text, why) in zip(sat, judged, strict=True):
         found = (
-            json.loads(text) if text else {"verdict": CANNOT, "message": f"the check {why} on your answer"}
+            json.loads(text) if text else {"verdict": CANNOT, "message": f"with your answer, the check {why}"}
         )
         verdicts[item["key"]] = found["verdict"], found["message"]
     return Graded(hand_in, [_mark(e, hand_in, verdicts) for _, e in every])
@@ -260,7 +262,7 @@ def one_by_one(
     caged: bool,
     hidden: Sequence[Path] = (),
 ) -> list[tuple[str | None, str]]:
-    """A line for each item, or None and why there is none; a process that ends early costs one item, not the rest."""
+    """A line for each item, or None and why there is none; a process that ends early costs one item, no more."""
     found: list[tuple[str | None, str]] = []
     while left := items[len(found) :]:
         ended = cage.run(module, job(left), limits, caged, hidden)

@@ -18,7 +18,7 @@ RIGHT, NOT_YET, CANNOT, EMPTY = "right", "not yet", "cannot be run", "empty"
 
 
 def main(job: Mapping[str, Any], say: Callable[[Any], None]) -> None:
-    """Say verdict and message of each exercise of ``job``: its key, check, names, constants, and the line ``said``."""
+    """Say verdict and message of each exercise of ``job``: key, check, names, constants, and the line ``said``."""
     for exercise in job["exercises"]:
         verdict, message = judge(exercise)
         say({"verdict": verdict, "message": message})

@@ -36,15 +36,15 @@ from gholm_lib.uncertainty import correct_matrix, mean_interval
 
 LARGEST = 2**24  # bytes of a record's file, and of what is packed in it
 _NOTE = (
-    "Accuracy (eq. 13) in percent at the last epoch, mean ± standard deviation over seeds. Intervals: 95 %, over test "
-    "images and seeds. Together: the class's seeds and those kept ones whose seed no student trained. Difference and "
-    "p: together, over the seeds that both rows have, not corrected for several comparisons."
+    "Accuracy (eq. 13) in percent at the last epoch, mean ± standard deviation over seeds. Intervals: 95 %, over "
+    "test images and seeds. Together: the class's seeds and those kept ones whose seed no student trained. "
+    "Difference and p: together, over the seeds that both rows have, not corrected for several comparisons."
 )
 
 
 @dataclass
 class Pooled:
-    """One row: the class's accepted records and the kept ones, each in the order of seeds; ``paths`` of the class's."""
+    """One row: the class's accepted records (with their paths) and the kept ones, each in the order of seeds."""
 
     config: Config
     kept: list[Record]
@@ -71,7 +71,7 @@ class Merged:
 
 
 def merge(folder: Path, kept: Path) -> Merged:
-    """Check and pool every record below ``folder``; ``kept`` is the folder of the records that tell which rows there are.
+    """Check and pool every record below ``folder``; the records below ``kept`` tell which rows there are.
 
     raises ValueError if there is no record, or no kept one
     """
@@ -262,7 +262,7 @@ def _again(record: Record, path: Path, row: Pooled, seen: Mapping[str, tuple[Rec
     if same is not None and same.config["seed"] != seed:
         return f"seed {seed} has the answers of seed {same.config['seed']} ({where}) to every image"
     if same is not None and (same.cost, same.environment) == (record.cost, record.environment):
-        return f"it is a copy of the run in {where}"
+        return f"it is the same run as in {where}: one of the two is a copy"
     taken = [p for r, p in zip(row.own, row.paths, strict=True) if r.config["seed"] == seed]
     return f"seed {seed} of this row counts already, from {taken[0]}" if taken else None
 

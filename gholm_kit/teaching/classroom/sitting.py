@@ -1,7 +1,7 @@
 """Runs a student's answers, in a process of their own (see cage.py), and hands over what they gave, as data.
 
-The instructor's check runs here too, but only to call the student's functions as it will: this process belongs to the
-student, so what the check says here counts for nothing. judge.py repeats it on the answers, elsewhere.
+The instructor's check runs here too, but only to call the student's functions as it will: this process belongs to
+the student, so what the check says here counts for nothing. judge.py repeats it on the answers, elsewhere.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(job: Mapping[str, Any], say: Callable[[Any], None]) -> None:
 
 
 def _space(chapter: Mapping[str, Any], exercises: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """The names a chapter's answers find: the tools, what they use of the chapter's, and the student's own definitions."""
+    """What a chapter's answers find: the tools, what they use of the chapter's names, the student's definitions."""
     space = {k: v for k, v in tools().items() if k != "print"}
     space["__name__"] = "__main__"
     written = [*chapter["own"], *(e["source"] for e in exercises)]

@@ -20,8 +20,10 @@ def check(f):
 check(f)
 """
 STATES = CHECK.replace("check(f)\n", "").replace("def check", "def judged") + (
-    "def run(f):\n    try: judged(f)\n    except checks.NotYet as e: return State('not yet', str(e))\n"
-    "    except Exception as e: return State('cannot be run', str(e))\n    return State('right', 'Well done.')\nrun(f)"
+    "def run(f):\n    try: judged(f)\n"
+    "    except checks.NotYet as e: return State('not yet', str(e))\n"
+    "    except Exception as e: return State('cannot be run', str(e))\n"
+    "    return State('right', 'Well done.')\nrun(f)"
 )
 
 
