@@ -299,8 +299,12 @@ def table(merged: Merged) -> Table:
 @style.in_style
 def picture(merged: Merged):
     """Mean and 95 % interval of each row after one seed, two, three ...; a band for the kept runs."""
-    fig, axes = style.styled(columns=len(merged.rows), size=(5, 4.2), sharey=True, squeeze=False)
-    for ax, row in zip(axes[0], merged.rows, strict=True):
+    columns = min(3, len(merged.rows))
+    lines = -(-len(merged.rows) // columns)
+    fig, axes = style.styled(columns, lines, size=(5, 4.2), sharey=True, squeeze=False)
+    for ax in axes.flat[len(merged.rows) :]:
+        ax.set_visible(False)
+    for ax, row in zip(axes.flat, merged.rows, strict=False):
         correct = correct_matrix(row.own)
         grown = [correct[:k] for k in range(1, len(correct) + 1)]
         means = 100 * np.array([g.mean() for g in grown])
@@ -317,10 +321,12 @@ def picture(merged: Merged):
             capsize=4,
             label="class: mean, 95 %",
         )
-        ax.set_xticks(range(1, len(means) + 1), [str(r.config["seed"]) for r in row.own])
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_xlim(0.5, len(means) + 0.5)
         ax.set_title(f"{row.config.dataset}\n{row.config.branches.replace('+', ' + ')}", fontsize=13)
-        ax.set_xlabel("up to seed")
-    axes[0, 0].set_ylabel("accuracy in %")
+        ax.set_xlabel("seeds of the class")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("accuracy in %")
     axes[0, 0].legend(fontsize=11)
     style.say_if_drawn(fig, merged.rows[0].config.dataset, "mini sets")
     return fig

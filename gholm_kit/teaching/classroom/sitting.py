@@ -79,6 +79,7 @@ def definitions(source: str) -> str:
 def _sit(exercise: Mapping[str, Any], space: dict[str, Any]) -> dict[str, Any]:
     """The student's values, and each call of the student's functions; or the error that ended the cell."""
     cell = f"exercise {exercise['key']}"
+    space |= exercise["constants"]
     try:
         exec(compile(exercise["source"], cell, "exec"), space)
         given = {n: space[n] for n in exercise["names"] if n in space}

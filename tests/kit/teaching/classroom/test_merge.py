@@ -75,6 +75,9 @@ def test_a_class_is_pooled_beside_the_kept_rows(tmp_path, kept, handed):
     assert first["together"].seeds == 5
     assert first["class: 95 %"].low < first["class"].mean < first["class: 95 %"].high
     assert table.rows[1]["difference to the row above"] is not None
+    bar = merging.picture(merged).axes[0].containers[0]
+    assert list(bar.lines[0].get_xdata()) == [1, 2, 3]
+    assert bar.lines[0].get_ydata()[-1] == pytest.approx(first["class"].mean)
     written = merging.write(merged, tmp_path / "out")
     assert {p.name for p in written} == {"class.md", "class.csv", "class.tex", "class.png", "refused.csv"}
 
