@@ -28,6 +28,9 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   figure RUN...          Figure 6 and its wrong answers for finished runs   [--out FILE.png or FOLDER]
   keep RUN               put a finished run's network into data/records/networks, for notebooks and figures
   bench                  what the method costs against the plain network   [--suite cpu|gpu] [--scale] [--machine]
+  class prepare          for instructors: the students' copy of the chapters, without solutions
+  class grade FOLDER     grade hand-ins: points, and a page of feedback for each student
+  class merge FOLDER     pool a class's runs into one table beside the kept ones
   pretrain               make the mini backbone's starting weights
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]
@@ -185,6 +188,12 @@ def _bench(args: list[str]) -> None:
     tyro.cli(bench, args=args, prog="gholm bench")
 
 
+def _class(args: list[str]) -> int:
+    from gholm_kit.teaching.classroom.cli import command
+
+    return command(args)
+
+
 def _pretrain(args: list[str]) -> None:
     from gholm_kit.drawn.pretrain import pretrain
 
@@ -235,6 +244,7 @@ COMMANDS: lib.Commands = {
     "figure": _figure,
     "keep": _keep,
     "bench": _bench,
+    "class": _class,
     "pretrain": _pretrain,
     "notebooks": _notebooks,
 }

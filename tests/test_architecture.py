@@ -27,7 +27,7 @@ ROOMS = {
     "teaching": {"style", "table", "published", "drawn", "speed"},
     "look": {"style", "teaching"},
     "reproduction": {"style", "table", "published", "drawn", "speed", "teaching"},
-    "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "reproduction"},
+    "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "teaching", "reproduction"},
 }
 MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}
 
@@ -129,6 +129,8 @@ def test_the_library_needs_none_of_the_kits_packages():
         ["evaluate", "--help"],
         ["reproduce", "--help"],
         ["notebooks", "--help"],
+        ["class", "--help"],
+        ["class", "grade", "--help"],
         ["data", "list"],
         ["results", "nowhere"],
     ],
