@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from gholm_lib.paths import runs_folder
 
 # Fields that were added after the first kept runs; see Config.digest.
-_ADDED_LATER = ("checkpointing", "crop_margin")
+_ADDED_LATER = ("checkpointing", "crop_margin", "method")
 # Where a mini set needs other defaults than those of Config's fields.
 _RECIPES: dict[str, dict[str, Any]] = {
     "mini_dogs": {"random_crop": False, "resize": 112},  # "no cropping", as the paper does for its dogs
@@ -56,6 +56,8 @@ class Config:
     """Name of a data set; `gholm data list` shows them."""
     seed: int = 0
     """Seeds weights, order of images, augmentation and theta."""
+    method: str = "gholm"
+    """"gholm": the paper's. Another name is a rival of gholm_kit.rivals; `gholm reproduce --rivals` trains these."""
 
     # --- branches (Tables 2 and 3) ---
     crop: bool = True
@@ -212,7 +214,9 @@ class Config:
 
     @property
     def branches(self) -> str:
-        """For display: "raw", "raw+crop", "raw+crop+sup+drop" ..."""
+        """For display: "raw", "raw+crop", "raw+crop+sup+drop" ...; a rival's branches are its own: its name."""
+        if self.method != "gholm":
+            return self.method
         return "+".join(["raw"] + [b for b in ("crop", "sup", "drop") if getattr(self, b)])
 
     @property
@@ -402,6 +406,8 @@ def _check_values(config: Config) -> None:
         raise ConfigError(f"image_std must be above 0, got {config.image_std!r}")
     if not re.fullmatch(r"[\w-]+", config.dataset):  # it becomes part of the run's folder name
         raise ConfigError(f"dataset must be a name such as cub, got {config.dataset!r}")
+    if not re.fullmatch("[a-z]+", config.method):  # as well
+        raise ConfigError(f"method must be a name in small letters such as gholm, got {config.method!r}")
     if config.sup and not config.crop:
         raise ConfigError("sup contrasts Raw with Crop, so it needs crop; switch sup off too (--no-sup)")
     if config.theta_high < config.theta_low:

@@ -55,8 +55,19 @@ def learning_rate(config: Config, epoch: int) -> float:
     return config.lr * config.lr_decay ** sum(epoch >= e for e in config.lr_decay_epochs)
 
 
-def train(config: Config, options: RunOptions | None = None, data: FineGrainedData | None = None) -> Record:
+# A network for a config and a number of classes; it has what this file, evaluation.py and _Meter use of a GHOLMNet.
+Factory = Callable[[Config, int], Any]
+
+
+def train(
+    config: Config,
+    options: RunOptions | None = None,
+    data: FineGrainedData | None = None,
+    network: Factory | None = None,
+) -> Record:
     """Train one network, resume an interrupted run, or return the record of a finished one.
+
+    network  makes the network, None a GHOLMNet; another method (``Config.method``) needs one of its own
 
     raises  NonFiniteError if a loss term, a weight or a prediction is not finite (the state and the images are saved
             first); OtherOriginError if the run's folder contains a record or a checkpoint made from other data or
@@ -70,7 +81,7 @@ def train(config: Config, options: RunOptions | None = None, data: FineGrainedDa
         require_own(folder, record, config, data)
         return record
     with undisturbed(uses_gpu(options), say):
-        return _Run(config, options, data, folder).run()
+        return _Run(config, options, data, folder, network).run()
 
 
 def require_own(folder: Path, record: Record, config: Config, data: FineGrainedData) -> None:
@@ -94,12 +105,19 @@ def say(line: str | None) -> None:
 class _Run:
     """The state of one run; ``run`` performs it."""
 
-    def __init__(self, config: Config, options: RunOptions, data: FineGrainedData, folder: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        options: RunOptions,
+        data: FineGrainedData,
+        folder: Path,
+        network: Factory | None = None,
+    ) -> None:
         self.config, self.options, self.folder = config, options, folder
         self.accelerator = make_accelerator(config, options)
         self.split = split_data(config, data)
         torch.manual_seed(config.seed)
-        net = GHOLMNet.from_config(config, len(self.split.classes))
+        net = (network or GHOLMNet.from_config)(config, len(self.split.classes))
         if config.channels_last:
             net = net.to(memory_format=torch.channels_last)
         optimiser = torch.optim.SGD(
@@ -342,6 +360,7 @@ class _Run:
             },
             environment=describe_environment(device, self.accelerator.num_processes, self.config.precision),
             predictions=predictions,
+            about=getattr(self.bare_net, "about", None),
         )
         if self.accelerator.is_main_process:
             weights = {k: v.detach().cpu().contiguous() for k, v in self.bare_net.state_dict().items()}
