@@ -25,7 +25,8 @@ ROOMS = {
     "pages": set(),
     "speed": {"style", "table"},
     "teaching": {"style", "table", "published", "drawn", "speed"},
-    "reproduction": {"style", "table", "published", "drawn", "speed", "teaching"},
+    "rivals": set(),
+    "reproduction": {"style", "table", "published", "drawn", "speed", "teaching", "rivals"},
     "__main__": {"table", "drawn", "doctor", "pages", "speed", "reproduction"},
 }
 MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}

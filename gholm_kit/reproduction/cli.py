@@ -27,9 +27,10 @@ from gholm_lib.paths import records_folder
 
 def wanted(request: Request) -> list[jobs.Job]:
     """The jobs behind a request."""
-    if request.all:
-        return jobs.all_jobs(request.preset, request.seeds)
     preset, chosen = request.preset, []
+    rivals = jobs.with_seeds(jobs.rival_jobs(preset, request.rivals), request.seeds)
+    if request.all:
+        return jobs.all_jobs(preset, request.seeds) + rivals
     for table in request.table:
         chosen += jobs.table_jobs(_known(table, jobs.TABLES, "table"), preset)
     seeded = jobs.with_seeds(chosen, request.seeds)
@@ -37,7 +38,7 @@ def wanted(request: Request) -> list[jobs.Job]:
         seeded += jobs.figure_jobs(_known(figure, jobs.FIGURES, "figure"), preset)
     if request.ledger:
         seeded += jobs.with_seeds(jobs.ledger_jobs(preset), request.seeds)
-    return list(dict.fromkeys(seeded))
+    return list(dict.fromkeys(seeded + rivals))
 
 
 def _known(number: int, numbers: tuple[int, ...], what: str) -> int:
@@ -56,9 +57,11 @@ def _share(text: str) -> tuple[int, int]:
 
 def reproduce(request: Request) -> int:
     """Carry out a request; returns the exit status."""
-    if not (request.table or request.figure or request.ledger or request.all or request.check):
+    asked = request.table or request.figure or request.ledger or request.rivals or request.all
+    if not (asked or request.check):
         raise ValueError(
-            "say what to reproduce: --table 2, --figure 6, --ledger or --all (--dry-run estimates the cost)"
+            "say what to reproduce: --table 2, --figure 6, --ledger, --rivals wsdan or --all (--dry-run estimates "
+            "the cost)"
         )
     if request.threads:
         torch.set_num_threads(request.threads)

@@ -23,6 +23,8 @@ class Request:
     """Figures of the paper, 1 to 6."""
     ledger: bool = False
     """The ledger: what the paper leaves open, with each reading measured."""
+    rivals: tuple[Literal["wsdan", "mmal", "cal"], ...] = ()
+    """Runs of other methods on every data set, with the same recipe: our re-implementations of WS-DAN, MMAL, CAL."""
     all: bool = False
     """All tables, figures and the ledger."""
     preset: Literal["mini", "paper"] = "mini"
