@@ -33,6 +33,7 @@ _ADDED_LATER = (
     "crop_scale",
     "fresh_rate",
     "interpolation",
+    "method",
     "mu_times",
     "raw_weight",
     "split_seed",
@@ -102,6 +103,8 @@ class Config:
     """Seed of the split into training and test, for a folder of your own that has no train/ and test/."""
     seed: int = 0
     """Seeds weights, order of images, augmentation and theta."""
+    method: str = "gholm"
+    """"gholm": the paper's. Another name is a rival of gholm_kit.rivals; `gholm reproduce --rivals` trains these."""
 
     # --- branches (Tables 2 and 3) ---
     crop: bool = True
@@ -296,7 +299,9 @@ class Config:
 
     @property
     def branches(self) -> str:
-        """For display: "raw", "raw+crop", "raw+crop+sup+drop" ..."""
+        """For display: "raw", "raw+crop", "raw+crop+sup+drop" ...; a rival's branches are its own: its name."""
+        if self.method != "gholm":
+            return self.method
         return "+".join(["raw"] + [b for b in ("crop", "sup", "drop") if getattr(self, b)])
 
     @property
@@ -534,6 +539,8 @@ def _check_values(config: Config) -> None:
             "dataset must be a name such as cub, or a folder whose name has only letters, digits, spaces and "
             f".,()&+'-_ (rename it), got {config.dataset!r}"
         )
+    if not re.fullmatch("[a-z]+", config.method):  # as well
+        raise ConfigError(f"method must be a name in small letters such as gholm, got {config.method!r}")
     if config.sup and not config.crop:
         raise ConfigError("sup contrasts Raw with Crop, so it needs crop; switch sup off too (--no-sup)")
     _check_readings(config)

@@ -123,6 +123,11 @@ class GHOLMNet(nn.Module):
             pretrained = own if pretrained else "none"
         options = tuple(f"{name}={value!r}" for name, value in backbone_kwargs.items())
         config = config or Config(backbone_options=options)
+        if config.method != "gholm":
+            raise ConfigError(
+                f'method is {config.method!r}, but this network is GHOLM-Net, method "gholm"; '
+                "`gholm reproduce --rivals` trains and tests the rivals"
+            )
         self.config = config.replace(backbone=backbone, weights=str(pretrained))
         self.backbone = create_backbone(backbone, num_classes, pretrained, classifier, **backbone_kwargs)
         self.projection = self._projection() if self.config.sup and self.config.z == "projection" else None

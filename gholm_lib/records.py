@@ -45,6 +45,7 @@ class Record:
     environment  versions, device, machine, precision in use
     tested_mu    None: tested with the mu of training; a number: "last" and the predictions are from testing the
                  trained network with this mu of eq. (5) instead
+    about        what another method than GHOLM-Net is, in words; None for GHOLM-Net
     """
 
     config: dict[str, Any]
@@ -55,6 +56,7 @@ class Record:
     environment: dict[str, Any]
     predictions: Predictions | None = field(default=None, repr=False)
     tested_mu: float | None = None
+    about: str | None = None
 
     @property
     def settings(self) -> Config:

@@ -67,8 +67,19 @@ def parameter_groups(net: GHOLMNet) -> tuple[list[dict[str, Any]], list[float]]:
     return [{"params": others}, {"params": fresh}], [1.0, net.config.fresh_rate]
 
 
-def train(config: Config, options: RunOptions | None = None, data: FineGrainedData | None = None) -> Record:
+# A network for a config and a number of classes; it has what this file, evaluation.py and _Meter use of a GHOLMNet.
+Factory = Callable[[Config, int], Any]
+
+
+def train(
+    config: Config,
+    options: RunOptions | None = None,
+    data: FineGrainedData | None = None,
+    network: Factory | None = None,
+) -> Record:
     """Train one network, resume an interrupted run, or return the record of a finished one.
+
+    network  makes the network, None a GHOLMNet; another method (``Config.method``) needs one of its own
 
     raises  NonFiniteError if a loss term, a weight or a prediction is not finite (the state and the images are saved
             first); OtherOriginError if the run's folder contains a record or a checkpoint made from other data or
@@ -82,7 +93,7 @@ def train(config: Config, options: RunOptions | None = None, data: FineGrainedDa
         require_own(folder, record, config, data)
         return record
     with undisturbed(uses_gpu(options), say):
-        return _Run(config, options, data, folder).run()
+        return _Run(config, options, data, folder, network).run()
 
 
 def require_own(folder: Path, record: Record, config: Config, data: FineGrainedData) -> None:
@@ -106,12 +117,19 @@ def say(line: str | None) -> None:
 class _Run:
     """The state of one run; ``run`` performs it."""
 
-    def __init__(self, config: Config, options: RunOptions, data: FineGrainedData, folder: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        options: RunOptions,
+        data: FineGrainedData,
+        folder: Path,
+        network: Factory | None = None,
+    ) -> None:
         self.config, self.options, self.folder = config, options, folder
         self.accelerator = make_accelerator(config, options)
         self.split = split_data(config, data)
         torch.manual_seed(config.seed)
-        net = GHOLMNet.from_config(config, len(self.split.classes))
+        net = (network or GHOLMNet.from_config)(config, len(self.split.classes))
         if config.channels_last:
             net = net.to(memory_format=torch.channels_last)
         groups, self.rate_factors = parameter_groups(net)
@@ -362,6 +380,7 @@ class _Run:
                 device, self.accelerator.num_processes, self.accelerator.mixed_precision
             ),
             predictions=predictions,
+            about=getattr(self.bare_net, "about", None),
         )
         if self.accelerator.is_main_process:
             weights = {k: v.detach().cpu().contiguous() for k, v in self.bare_net.state_dict().items()}

@@ -26,7 +26,8 @@ ROOMS = {
     "speed": {"style", "table"},
     "teaching": {"style", "table", "published", "drawn", "speed"},
     "look": {"style", "teaching"},
-    "reproduction": {"style", "table", "published", "drawn", "speed", "teaching"},
+    "rivals": set(),
+    "reproduction": {"style", "table", "published", "drawn", "speed", "teaching", "rivals"},
     "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "teaching", "reproduction"},
 }
 MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}

@@ -45,9 +45,10 @@ from gholm_lib.training import is_main_process, say
 
 def wanted(request: Request) -> list[jobs.Job]:
     """The jobs behind a request."""
-    if request.all:
-        return jobs.all_jobs(request.preset, request.seeds)
     preset, chosen = request.preset, []
+    rivals = jobs.with_seeds(jobs.rival_jobs(preset, request.rivals), request.seeds)
+    if request.all:
+        return jobs.all_jobs(preset, request.seeds) + rivals
     for table in request.table:
         chosen += jobs.table_jobs(_known(table, jobs.TABLES, "table"), preset)
     seeded = jobs.with_seeds(chosen, request.seeds)
@@ -55,7 +56,7 @@ def wanted(request: Request) -> list[jobs.Job]:
         seeded += jobs.figure_jobs(_known(figure, jobs.FIGURES, "figure"), preset)
     if request.ledger:
         seeded += jobs.with_seeds(jobs.ledger_jobs(preset), request.seeds)
-    return list(dict.fromkeys(seeded))
+    return list(dict.fromkeys(seeded + rivals))
 
 
 def _possible(request: Request) -> list[jobs.Job]:
@@ -85,16 +86,17 @@ def _share(text: str) -> tuple[int, int]:
 
 def reproduce(request: Request) -> int:
     """Carry out a request; returns the exit status."""
-    of_paper = request.table or request.figure or request.ledger or request.all or request.check
+    of_paper = request.table or request.figure or request.ledger or request.rivals or request.all
+    of_paper = of_paper or request.check
     if not (of_paper or request.photographs or request.tune):
         raise ValueError(
-            "say what to reproduce: --table 2, --figure 6, --ledger, --tune cub, --all or --photographs (--dry-run "
-            "estimates the cost)"
+            "say what to reproduce: --table 2, --figure 6, --ledger, --rivals wsdan, --tune cub, --all or "
+            "--photographs (--dry-run estimates the cost)"
         )
     if sum(map(bool, (of_paper, request.photographs, request.tune))) > 1:
         alone = "--tune" if request.tune else "--photographs"
         raise ValueError(
-            f"{alone} goes alone: give --table, --figure, --ledger, --all or --check in another command"
+            f"{alone} goes alone: give --table, --figure, --ledger, --rivals, --all or --check in another command"
         )
     if request.threads:
         torch.set_num_threads(request.threads)

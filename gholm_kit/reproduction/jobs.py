@@ -125,6 +125,11 @@ def check_job(preset: str) -> Job:
     return Job(config_for(preset, "cub", classes=4, epochs=2, lr_decay_epochs=(1,), **jitter))
 
 
+def rival_jobs(preset: str, methods: Sequence[str]) -> list[Job]:
+    """Rivals (``gholm_kit.rivals``) on every data set, with the recipe of the paper's tables; seed 0."""
+    return [Job(config_for(preset, d, method=m, sup=False)) for d in DATASETS[preset] for m in methods]
+
+
 def ledger_jobs(preset: str) -> list[Job]:
     """Our readings, and every other reading that a run can test, on the first data set; seed 0."""
     ours = config_for(preset, "cub")

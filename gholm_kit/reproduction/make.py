@@ -20,6 +20,7 @@ from typing import Any
 from gholm_kit.reproduction.archive import FAILURE, Archive
 from gholm_kit.reproduction.estimate import Estimate
 from gholm_kit.reproduction.jobs import Job
+from gholm_kit.rivals import network
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import DataError, FineGrainedData, dataset_info, load_dataset
 from gholm_lib.gradcam import NonFiniteError
@@ -126,7 +127,7 @@ def _nothing(line: str) -> None:
 def make(job: Job, records: Path, options: RunOptions) -> Record | dict[str, Any]:
     """Train (or resume, or test) and record one job; returns its record, or the note of its failure."""
     try:
-        record = train(job.config, options)
+        record = train(job.config, options, network=network)
         if job.tested_mu is not None:
             record = _tested(job, options)
     except NonFiniteError as error:

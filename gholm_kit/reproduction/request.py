@@ -28,6 +28,8 @@ class Request:
     of schedule, on held-out training images; then the runs at these, and at the one recipe that is best for Raw."""
     tune_seeds: int = 1
     """Number of seeds of each try of --tune."""
+    rivals: tuple[Literal["wsdan", "mmal", "cal"], ...] = ()
+    """Runs of other methods on every data set, with the same recipe: our re-implementations of WS-DAN, MMAL, CAL."""
     all: bool = False
     """All tables, figures and the ledger."""
     photographs: bool = False

@@ -30,6 +30,7 @@ OTHER = {
     "crop": False,
     "sup": False,
     "drop": False,
+    "method": "wsdan",
     "backbone": "resnet18",
     "weights": "none",
     "backbone_options": ("stem_type=patch",),

@@ -89,7 +89,7 @@ def test_a_run_with_held_out_images_tells_their_accuracy_alone(options, records)
 def test_recorded_runs_are_not_made_again(options, records, monkeypatch):
     make_runs([Job(RAW)], records, options)
     before = contents(records)
-    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("trained again"))
     said: list[str] = []
     make_runs([Job(RAW)], records, options, said.append)
     assert contents(records) == before
@@ -106,10 +106,10 @@ def test_a_record_in_a_folder_of_another_name_counts(options, records):
 def test_interrupted_it_goes_on_with_the_next(options, records, monkeypatch):
     jobs, train = [Job(RAW.replace(seed=s)) for s in (0, 1)], runner.train
 
-    def interrupted(config, options):
+    def interrupted(config, options, **network):
         if config.seed == 1:
             raise KeyboardInterrupt
-        return train(config, options)
+        return train(config, options, **network)
 
     monkeypatch.setattr(runner, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
