@@ -80,6 +80,25 @@ def test_a_check_has_up_to_three_hints(stub, solution, check):
     assert all(hint.endswith((".", "?", "`", ")")) for hint in judged.hints)
 
 
+def names_used_bare(cell, answers):
+    """The students' answers that a cell uses other than through ``checks.yours_if_right``."""
+    tree = ast.parse(cell)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    guarded = [call for call in calls if ast.unparse(call.func) == "checks.yours_if_right"]
+    allowed = {id(argument) for call in guarded for argument in call.args}
+    used = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in answers]
+    return [node.id for node in used if id(node) not in allowed]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_goes_on_whether_or_not_its_exercises_are_solved(path):
+    cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    tagged = {tag: [c for c in cells if tag in c.metadata.get("tags", [])] for tag in ("exercise", "check")}
+    answers = {name for c in tagged["exercise"] for name in assigned(c.source)} - {"comparisons"}
+    others = [c for c in cells if c not in tagged["exercise"] + tagged["check"]]
+    assert [used for c in others for used in names_used_bare(c.source, answers)] == []
+
+
 def test_there_is_an_exercise():
     assert list(exercises())
 
