@@ -162,7 +162,7 @@ def plan(jobs: Sequence[Job], records: Path, options: RunOptions) -> str:
     trained = {j.config.run_id: j.config for j in todo}
     kinds = {kind(c): c for c in trained.values()}
     lines += [f"{words}: {estimate.basis(kinds[words])}" for words in sorted(kinds)]
-    if any(estimate.seconds(j) is None for j in todo):
+    if any(estimate.seconds(j) is None and j.config.method == "gholm" for j in todo):
         lines.append("for an estimate, try each kind: `gholm train` with its settings and --max-steps 20")
     lines += [f"starting weights: {weights}" for weights in sorted({_weights(c) for c in trained.values()})]
     kept = sum(disk_bytes(c)[0] for c in trained.values())

@@ -172,6 +172,16 @@ def test_the_loss_is_the_sum_of_whole_object_and_parts(make, pictures):
     torch.testing.assert_close(terms["total"], terms["raw"] + terms["object"] + terms["parts"])
 
 
+def test_the_loss_of_parts_takes_each_ones_own_class_and_their_mean(make, pictures, monkeypatch):
+    net, (images, labels) = make("mmal").train(), pictures
+    answers = torch.randn(24, 3, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(net.plain, "classify", lambda parts: answers)
+    terms = net(images, labels).losses
+    chances = answers.softmax(1).view(6, 4, 3)
+    own = torch.stack([chances[k, :, labels[k]] for k in range(6)])
+    torch.testing.assert_close(terms["parts"], -own.log().mean())
+
+
 def test_parts_of_one_object_follow_each_other(make, pictures, monkeypatch):
     """As their labels do in the loss."""
     net, images = make("mmal").train(), pictures[0]

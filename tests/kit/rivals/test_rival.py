@@ -10,7 +10,7 @@ import torch
 
 from gholm_kit.reproduction import cli, jobs
 from gholm_kit.reproduction.archive import Archive
-from gholm_kit.reproduction.estimate import passes
+from gholm_kit.reproduction.estimate import passes, plan
 from gholm_kit.reproduction.jobs import Job
 from gholm_kit.reproduction.make import make_runs
 from gholm_kit.reproduction.request import Request
@@ -191,6 +191,14 @@ def test_rivals_have_the_recipe_of_the_tables():
     assert len({j.name for j in found}) == 12
     for job in found:
         assert job.config == ours[job.config.dataset].replace(method=job.config.method, sup=False)
+
+
+def test_a_plan_does_not_send_a_rival_to_gholm_train(options, tmp_path):
+    """Which refuses it; the first finished run gives the estimate."""
+    text = plan([Job(NOISE.replace(method="cal"))], tmp_path / "records", options)
+    assert "cub-cal-" in text
+    assert "no run like this has finished" in text
+    assert "gholm train" not in text
 
 
 def test_rivals_of_a_request_come_with_every_seed_and_alone():

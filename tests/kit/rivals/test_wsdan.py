@@ -158,15 +158,20 @@ def test_in_training_one_map_guides_crop_and_drop_within_the_thresholds(make, pi
     assert torch.equal(dropped == 0, erased[:, None].expand_as(dropped) | (images == 0))
 
 
-def test_at_test_time_the_mean_of_all_maps_guides_and_both_answers_add(make, pictures):
+def test_at_test_time_the_mean_of_all_maps_guides_and_both_answers_add(make, pictures, monkeypatch):
+    """One map of 32 alone lights the first cell: 1/31 of the place that the others light, below the threshold."""
     net, images = make("wsdan").eval(), pictures[0]
     with torch.no_grad():
-        maps = net.look(images).maps
-    assert (maps >= 0).all()
-    assert maps.shape[1] == 32
+        look = net.look(images)
+    assert (look.maps >= 0).all()
+    assert look.maps.shape[1] == 32
+    look.maps = torch.zeros(6, 32, 112, 112)
+    look.maps[:, 0, 0, 0] = 1
+    look.maps[:, 1:, 50:60, 20:40] = 1
+    monkeypatch.setattr(net, "look", lambda batch: look)
     out = net.attend(images)
-    expected = wsdan._attention(images, maps.mean(1), 0.1, 0.05)
-    assert torch.equal(out.crop_boxes, expected.crop_boxes)
+    margin = round(0.05 * 112)
+    assert out.crop_boxes.tolist() == 6 * [[20 - margin, 50 - margin, 40 + margin, 60 + margin]]
     assert torch.equal(out.logits, out.raw_logits + out.crop_logits)
 
 
