@@ -1,7 +1,8 @@
 """MMAL: the object is located by the summed features, then the parts of it, and all are classified alike.
 
 F. Zhang, M. Li, G. Zhai, Y. Liu, "Multi-branch and Multi-scale Attention Learning for Fine-Grained Visual
-Categorization", MMM 2021, arXiv:2003.09150. Equations are numbered as there:
+Categorization", MMM 2021, arXiv:2003.09150. The numbers of the equations are from memory and were not checked
+against the paper:
 
     (1)-(3)  AOLM: A = sum_i f_i over the channels, a its mean, M(x, y) = 1 where A(x, y) > a (as SCDA does)
     (4)      the object: M of the last block's features and of the block's before, of the first its largest component

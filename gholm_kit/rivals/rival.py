@@ -12,6 +12,20 @@ from gholm_lib.backbone import Backbone
 from gholm_lib.config import Config, ConfigError
 from gholm_lib.model import Attended, GHOLMNet, Output
 
+# Readings and controls of GHOLM-Net that a rival's own equations have no place for.
+_NOT_TAKEN = (
+    "answer",
+    "branch_losses",
+    "crop_box",
+    "crop_from",
+    "crop_mask",
+    "fresh_rate",
+    "mu_times",
+    "raw_weight",
+    "test_flip",
+    "theta_times",
+)
+
 
 class Rival(nn.Module):
     """Another method on the backbone of a config.
@@ -32,6 +46,12 @@ class Rival(nn.Module):
             raise ConfigError(
                 f"{config.method} has its own branches: leave crop and drop on and switch sup off (sup=False), "
                 f"got crop={config.crop}, sup={config.sup}, drop={config.drop}"
+            )
+        changed = [name for name in _NOT_TAKEN if getattr(config, name) != getattr(Config, name)]
+        if changed:
+            raise ConfigError(
+                f"{config.method} takes no {', '.join(changed)}: these are GHOLM-Net's readings and controls; leave "
+                "them at their defaults"
             )
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             raise ConfigError(f"{config.method} trains in one process; start it without torchrun")

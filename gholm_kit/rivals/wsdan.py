@@ -1,7 +1,8 @@
 """WS-DAN: attention maps pool the features, and one of them guides a crop and a drop of the image.
 
 T. Hu, H. Qi, Q. Huang, Y. Lu, "See Better Before Looking Closer: Weakly Supervised Data Augmentation Network for
-Fine-Grained Visual Classification", arXiv:1901.09891 (2019). Equations are numbered as there:
+Fine-Grained Visual Classification", arXiv:1901.09891 (2019). The numbers of the equations are from memory, not
+checked against the paper:
 
     (1)       A = f(F): M attention maps from the features, by a 1 x 1 convolution
     (2)-(4)   f_k = g(a_k * F), P = (f_1; ...; f_M): bilinear attention pooling

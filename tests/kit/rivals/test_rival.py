@@ -50,6 +50,17 @@ def options(data_root, tmp_path) -> RunOptions:
 
 
 @every_method
+@pytest.mark.parametrize(
+    "setting",
+    [{"crop_box": "random"}, {"answer": "probabilities"}, {"test_flip": True}, {"fresh_rate": 10.0}],
+)
+def test_settings_that_a_rival_would_ignore_are_refused(method, setting):
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"{method} takes no {name}"):
+        network(NOISE.replace(method=method, **setting), 3)
+
+
+@every_method
 def test_two_steps_on_mini_pictures_lower_the_loss(method, make, pictures):
     net, (images, labels) = make(method).train(), pictures
     optimiser = torch.optim.SGD(net.parameters(), 0.001, momentum=0.9)
