@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from gholm_kit.pages.execute import WakingOutput
 from gholm_lib.paths import data_root, project_root
 
 PAPER = ('PRESET = "mini"', 'PRESET = "paper"')
@@ -31,9 +32,10 @@ def printed(name: str, change: tuple[str, str]) -> dict[str, str]:
     (parameters,) = [c for c in book.cells if "parameters" in c.metadata.get("tags", [])]
     assert change[0] in parameters.source
     parameters.source = parameters.source.replace(*change)
-    book.cells = [c for c in book.cells if "exercise" not in c.metadata.get("tags", [])]
     where = {"metadata": {"path": str(project_root() / "notebooks")}}
-    NotebookClient(book, timeout=600, kernel_name="python3", resources=where).execute()
+    client = NotebookClient(book, timeout=600, kernel_name="python3", resources=where)
+    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = WakingOutput
+    client.execute()
     outputs = {c.id: c.outputs for c in book.cells if c.cell_type == "code"}
     return {k: "".join(o.get("text", "") for o in found) for k, found in outputs.items()}
 

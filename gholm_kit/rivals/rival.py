@@ -78,5 +78,5 @@ class Rival(nn.Module):
         raise NotImplementedError
 
     def attend(self, images: Tensor) -> Attended:
-        """Test time: both answers, and where the second one looks. Call ``eval()`` first."""
+        """Test time: both answers, and where the second one looks. The network must be in eval mode."""
         raise NotImplementedError
