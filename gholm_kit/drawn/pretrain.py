@@ -1,4 +1,4 @@
-"""Pretraining of the mini backbone: where its starting weights come from.
+"""Pretraining of the mini backbones: where their starting weights come from.
 
 The paper starts from ImageNet-22k; the mini networks start from weights learned here, on drawn animals and
 machines whose combination of parts belongs to none of the mini sets' classes. Each picture is labelled by the
@@ -31,6 +31,7 @@ from gholm_lib.environment import describe_environment
 from gholm_lib.records import write_whole
 
 NO_LABEL = -100  # cross_entropy's ignore_index: a part that the pictured object does not have
+MARGIN = 0.06  # left out on each side when measuring, as at test time
 _STREAM = 7919  # keeps these pictures' seeds apart from those of the mini sets
 
 
@@ -38,6 +39,8 @@ _STREAM = 7919  # keeps these pictures' seeds apart from those of the mini sets
 class PretrainSettings:
     """Settings of the pretraining; written into its record."""
 
+    backbone: str = MINI
+    """Which backbone: gholm_convnext_mini, gholm_convnext_mini2 or another small one of timm's."""
     images: int = 12000
     """Pictures, a quarter of each family."""
     held_out: int = 800
@@ -114,11 +117,11 @@ def _draw_one(number: int, settings: PretrainSettings) -> tuple[np.ndarray, np.n
 class PartNet(nn.Module):
     """The backbone with one classifier for each part of each family."""
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: str = MINI) -> None:
         super().__init__()
         self.sizes = [variants for _, _, variants in part_columns()]
         self.starts = torch.tensor(list(accumulate([0, *self.sizes[:-1]])))
-        self.backbone = create_backbone(MINI, sum(self.sizes), "none")
+        self.backbone = create_backbone(backbone, sum(self.sizes), "none")
         self.detector = nn.Conv2d(self.backbone.num_features, sum(self.sizes), 1)
         nn.init.constant_(self.detector.bias, -4.0)  # a part is rarely in a given cell
 
@@ -184,13 +187,14 @@ def _normalised(pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dict[str, float]:
-    """Share of pictures whose variant is named rightly from the whole picture, by "family part"."""
+    """Share of pictures whose variant is named rightly from the middle of the picture, by "family part"."""
     net.eval()
-    margin = (settings.resize - settings.image_size) // 2
-    window = slice(margin, margin + settings.image_size)
+    margin = round(MARGIN * settings.resize)
+    middle = torch.tensor([[margin, margin, settings.resize - margin, settings.resize - margin]])
     outputs: list[list[Tensor]] = []
     for images in drawn.images.split(100):
-        pixels = _normalised(images[..., window, window].float() / 255)
+        pixels = masking.crop(images.float() / 255, middle.expand(len(images), -1), settings.image_size)
+        pixels = _normalised(pixels)
         said = net.backbone(pixels).split(net.sizes, dim=1)
         outputs.append([y.argmax(1) for y in said])
     net.train()
@@ -203,18 +207,18 @@ def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dic
 
 
 def pretrain(settings: PretrainSettings = PretrainSettings(), out: Path | None = None) -> None:
-    """Make the mini backbone's starting weights, and their record beside them.
+    """Make a mini backbone's starting weights, and their record beside them.
 
     Args:
         settings: What to draw and how to train.
         out: Weights file to write (default: the packaged one, gholm_lib/weights/).
     """
-    out = Path(out) if out is not None else packaged_weights()
+    out = Path(out) if out is not None else packaged_weights(settings.backbone)
     start = time.perf_counter()
     train = draw(settings.images, 0, settings, "drawing")
     test = draw(settings.held_out, settings.images, settings, "drawing held-out")
     torch.manual_seed(settings.seed)
-    net = PartNet().to(memory_format=torch.channels_last)
+    net = PartNet(settings.backbone).to(memory_format=torch.channels_last)
     curve = []
     optimiser = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
     generator = torch.Generator().manual_seed(settings.seed)
