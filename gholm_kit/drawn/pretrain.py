@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from gholm_kit.drawn import FAMILY_NAMES, get_family
 from gholm_kit.drawn.write import worker_pool
 from gholm_lib import masking
-from gholm_lib.backbone import MINI, create_backbone, packaged_weights
+from gholm_lib.backbone import MINI2, create_backbone, packaged_weights
 from gholm_lib.config import IMAGENET_MEAN, IMAGENET_STD
 from gholm_lib.environment import describe_environment
 from gholm_lib.records import write_whole
@@ -41,8 +41,8 @@ _STREAM = 7919  # keeps these pictures' seeds apart from those of the mini sets
 class PretrainSettings:
     """Settings of the pretraining; written into its record."""
 
-    backbone: str = MINI
-    """Which backbone: gholm_convnext_mini, gholm_convnext_mini2 or another small one of timm's."""
+    backbone: str = MINI2
+    """Which backbone: gholm_convnext_mini2, gholm_convnext_mini or another small one of timm's."""
     images: int = 12000
     """Pictures, a quarter of each family."""
     held_out: int = 800
@@ -57,7 +57,7 @@ class PretrainSettings:
     """AdamW."""
     resize: int = 182
     """Side to which a picture is scaled."""
-    image_size: int = 160
+    image_size: int = 112
     """Side of the network's input."""
     zoom: float = 0.5
     """Smallest cut-out, as a share of the picture's side; enlarged to image_size like a crop."""
@@ -121,7 +121,7 @@ def _draw_one(number: int, settings: PretrainSettings) -> tuple[np.ndarray, np.n
 class PartNet(nn.Module):
     """The backbone with one classifier for each part of each family."""
 
-    def __init__(self, backbone: str = MINI) -> None:
+    def __init__(self, backbone: str = MINI2) -> None:
         super().__init__()
         self.sizes = [variants for _, _, variants in part_columns()]
         self.starts = torch.tensor(list(accumulate([0, *self.sizes[:-1]])))
