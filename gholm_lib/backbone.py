@@ -84,7 +84,7 @@ def gholm_convnext_mini2(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
     """
     model = ConvNeXt(**(_MINI_SETTINGS | {"kernel_sizes": (7, 3, 3, 1)} | _for_timm(kwargs)))
     # 4 x 4, stride 2 stands squarely over 2 x 2 pixels; 3 x 3 lies half a pixel too high and too far left.
-    stem = cast(nn.Sequential, model.stem)
+    stem: nn.Sequential = model.stem
     for k, conv in enumerate(cast(list[nn.Conv2d], list(stem[:2]))):
         stem[k] = nn.Conv2d(conv.in_channels, conv.out_channels, kernel_size=4, stride=2, padding=1)
     # Stride 16 without dilation: the last stage takes the third stage's cells as they are.

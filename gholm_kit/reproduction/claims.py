@@ -19,6 +19,7 @@ from gholm_kit.reproduction.paper_tables import (
     logits_rows,
     mu_rows,
 )
+from gholm_kit.reproduction.tuning import Tuned
 from gholm_kit.table import Change, Table
 from gholm_lib.uncertainty import Difference, value_difference
 
@@ -126,6 +127,11 @@ def _points(comparison: Comparison) -> str:
 # ---------------------------------------------------------------------- what is compared
 
 
+def _settings(preset: str, archive: Archive) -> jobs.Settings:
+    """Accuracies are compared with each row at its own best."""
+    return Tuned(preset, archive).config
+
+
 def _step(row: str) -> Callable[[str, Archive], list[Comparison]]:
     def compare(preset: str, archive: Archive) -> list[Comparison]:
         return [_one_step(preset, archive, dataset, row) for dataset in published.BRANCHES]
@@ -135,7 +141,7 @@ def _step(row: str) -> Callable[[str, Archive], list[Comparison]]:
 
 def _one_step(preset: str, archive: Archive, dataset: str, row: str) -> Comparison:
     name = f"{jobs.DATASETS[preset][dataset]} {row.split(' + ')[-1]}"
-    return Comparison.of(name, branch_rows(preset, archive, dataset)[row])
+    return Comparison.of(name, branch_rows(_settings(preset, archive), archive, dataset)[row])
 
 
 def _all_modules(preset: str, archive: Archive) -> list[Comparison]:
@@ -144,7 +150,9 @@ def _all_modules(preset: str, archive: Archive) -> list[Comparison]:
 
 
 def _best_mu(preset: str, archive: Archive) -> list[Comparison]:
-    rows = {mu: r for mu, r in mu_rows(preset, archive, trained=True).items() if r.against}
+    rows = {
+        mu: r for mu, r in mu_rows(_settings(preset, archive), archive, trained=True).items() if r.against
+    }
     return [Comparison.of(f"μ = {mu:g}", row, -1) for mu, row in rows.items()]
 
 
@@ -188,27 +196,33 @@ def _ends() -> list[tuple[float, float]]:
 
 
 def _single_logits(preset: str, archive: Archive) -> list[Comparison]:
-    answers = logits_rows(preset, archive)
-    alone = branch_rows(preset, archive, "cub")[jobs.RAW]
+    answers = logits_rows(_settings(preset, archive), archive)
+    alone = branch_rows(_settings(preset, archive), archive, "cub")[jobs.RAW]
     names = {"raw": "Raw logits", "crop": "Crop logits"}
     return [Comparison.of(name, replace(answers[a], against=alone)) for a, name in names.items()]
 
 
 def _sum_best(preset: str, archive: Archive) -> list[Comparison]:
-    answers = logits_rows(preset, archive)
+    answers = logits_rows(_settings(preset, archive), archive)
     names = {"raw": "Raw against the sum", "crop": "Crop against the sum"}
     return [Comparison.of(name, answers[a], -1) for a, name in names.items()]
 
 
 def _beats_baseline(preset: str, archive: Archive) -> list[Comparison]:
-    rows = {d: compared_rows(n, preset, archive)[jobs.OURS] for n, d in jobs.COMPARED.items()}
+    rows = {
+        d: compared_rows(n, _settings(preset, archive), archive)[jobs.OURS]
+        for n, d in jobs.COMPARED.items()
+    }
     return [Comparison.of(jobs.DATASETS[preset][d], row) for d, row in rows.items()]
 
 
 def _numbers(preset: str, archive: Archive) -> Found:
     if not is_real(preset):
         return verdicts.NOT_RUN, "needs the real data sets: `gholm reproduce --all --preset paper`"
-    rows = {jobs.COMPARED[n]: compared_rows(n, preset, archive)[jobs.OURS] for n in jobs.COMPARED}
+    rows = {
+        jobs.COMPARED[n]: compared_rows(n, _settings(preset, archive), archive)[jobs.OURS]
+        for n in jobs.COMPARED
+    }
     found = {d: verdicts.of_number(r.interval, r.paper) for d, r in rows.items()}
     evidence = "; ".join(f"{published.NAMES[d]}: {v}" for d, v in found.items())
     if verdicts.NOT_RUN in found.values():

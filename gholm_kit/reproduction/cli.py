@@ -27,14 +27,14 @@ from gholm_kit.reproduction.request import Request
 from gholm_kit.reproduction.tuning import (
     Progress,
     Search,
+    Tuned,
     final_jobs,
     progress,
     search_for,
     tune,
-    tuned_table,
-    tuning_table,
 )
 from gholm_kit.reproduction.tuning_figure import draw_tuning
+from gholm_kit.reproduction.tuning_tables import tuned_table, tuning_table
 from gholm_kit.table import Table
 from gholm_lib.datasets import DataError
 from gholm_lib.paths import project_root, records_folder
@@ -43,14 +43,21 @@ from gholm_lib.runs import NotMadeError
 from gholm_lib.training import is_main_process, say
 
 
+def records_of(request: Request) -> Path:
+    """The folder of a preset's records."""
+    return request.records or records_folder() / request.preset
+
+
 def wanted(request: Request) -> list[jobs.Job]:
     """The jobs behind a request."""
     preset, chosen = request.preset, []
+    own = Tuned(preset, Archive.read(records_of(request))).config
     rivals = jobs.with_seeds(jobs.rival_jobs(preset, request.rivals), request.seeds)
     if request.all:
-        return jobs.all_jobs(preset, request.seeds) + rivals
+        return jobs.all_jobs(preset, request.seeds, own) + rivals
     for table in request.table:
-        chosen += jobs.table_jobs(_known(table, jobs.TABLES, "table"), preset)
+        _known(table, jobs.TABLES, "table")
+        chosen += [j for way in (jobs.one_recipe(preset), own) for j in jobs.table_jobs(table, way)]
     seeded = jobs.with_seeds(chosen, request.seeds)
     for figure in request.figure:
         seeded += jobs.figure_jobs(_known(figure, jobs.FIGURES, "figure"), preset)
@@ -120,7 +127,7 @@ def _photographs(request: Request) -> int:
 
 
 def _paper(request: Request) -> int:
-    records = request.records or records_folder() / request.preset
+    records = records_of(request)
     part, parts = _share(request.shard)
     if request.tune:
         return _tune_all(request, records, part, parts)

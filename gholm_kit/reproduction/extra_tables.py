@@ -21,6 +21,7 @@ from gholm_kit.reproduction.paper_tables import (
     is_real,
 )
 from gholm_kit.reproduction.questions import LEDGER, Question, Reading
+from gholm_kit.reproduction.tuning import Tuned
 from gholm_kit.table import (
     FAR_APART,
     NOT_RUN,
@@ -179,7 +180,7 @@ def _cost_row(kind: tuple, records: Sequence[Record]) -> dict[str, Any]:
 
 def power_table(preset: str, archive: Archive) -> Table:
     """Test images and seeds with which a difference as small as the paper's is found in four of five studies."""
-    rows = branch_rows(preset, archive, "cub")
+    rows = branch_rows(Tuned(preset, archive).config, archive, "cub")
     disagreement, spread = step_disagreement(rows), _seed_spread(rows)
     accuracy = published.BRANCHES["cub"][jobs.OURS] / 100
     table = []

@@ -11,7 +11,8 @@ from gholm_kit import style
 from gholm_kit.reproduction import jobs
 from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.paper_figures import Drawn
-from gholm_kit.reproduction.tuning import Progress, Search, curves
+from gholm_kit.reproduction.tuning import Progress, Search
+from gholm_kit.reproduction.tuning_tables import curves
 
 _DASHES, _MARKS = ("-", "--", "-.", ":"), "osD^vPX*"
 _SHOWN = ("Raw", "Raw + Crop")  # in both panels, as what the controls are compared with

@@ -101,11 +101,11 @@ def test_each_request_wants_its_jobs():
     def asked_for(**asked):
         return cli.wanted(Request(**asked))
 
-    assert asked_for(table=(2,), seeds=2) == jobs.with_seeds(jobs.table_jobs(2, "mini"), 2)
+    assert asked_for(table=(2,), seeds=2) == jobs.with_seeds(jobs.table_jobs(2, jobs.one_recipe("mini")), 2)
     assert asked_for(table=(1,)) == []
     assert {j.config.seed for j in asked_for(figure=(6,))} == {0}
     assert len(asked_for(table=(2, 7), seeds=1)) == 4  # Table 7 needs no run that Table 2 does not
-    assert asked_for(all=True, seeds=2) == jobs.all_jobs("mini", 2)
+    assert asked_for(all=True, seeds=2) == jobs.all_jobs("mini", 2, jobs.one_recipe("mini"))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_share_makes_its_runs_and_leaves_tables_and_figures_to_the_end(monkeyp
         monkeypatch.setattr(cli, name, lambda *_: pytest.fail("only when all shares are done"))
     request = Request(all=True, seeds=1, shard="1/2", records=tmp_path)
     assert cli.reproduce(request) == 0
-    assert made == jobs.shard(jobs.all_jobs("mini", 1), 1, 2)
+    assert made == jobs.shard(jobs.all_jobs("mini", 1, jobs.one_recipe("mini")), 1, 2)
     assert measured
     assert {j.config for j in measured} <= {j.config for j in made}
     assert "--from-records" in capsys.readouterr().out
@@ -148,7 +148,7 @@ def test_other_processes_over_the_same_run_write_nothing(monkeypatch, tmp_path):
 def test_a_dry_run_starts_nothing(elsewhere, capsys):
     args = ["--table", "5", "--seeds", "1", "--dry-run", "--records", str(elsewhere / "records")]
     assert main(["reproduce", *args, "--runs", str(elsewhere / "runs")]) == 0
-    assert jobs.table_jobs(5, "mini")[0].name in capsys.readouterr().out
+    assert jobs.table_jobs(5, jobs.one_recipe("mini"))[0].name in capsys.readouterr().out
     assert not (elsewhere / "runs").exists()
     assert not (elsewhere / "figures").exists()
 
