@@ -61,7 +61,7 @@ class PretrainSettings:
     """Side of the network's input."""
     zoom: float = 0.5
     """Smallest cut-out, as a share of the picture's side; enlarged to image_size like a crop."""
-    empty_weight: float = 1.0
+    empty_weight: float = 0.3
     """Weight of the features' energy where no part is; 0 leaves it out."""
     seed: int = 0
     """Seeds pictures, weights and order."""

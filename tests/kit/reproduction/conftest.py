@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gholm_kit.reproduction import jobs
 from gholm_kit.reproduction.jobs import Job
+from gholm_kit.reproduction.tuning import Tuned
 from gholm_lib.config import Config
 from gholm_lib.predictions import Predictions
 from gholm_lib.records import Record
@@ -70,3 +72,13 @@ def put(tmp_path) -> Callable[[Record], Path]:
         return tmp_path / "records"
 
     return save
+
+
+@pytest.fixture
+def one_recipe_is_best(monkeypatch) -> None:
+    """As if every search had found the recipe of Raw best for each row."""
+
+    def config(self: Tuned, dataset: str, row: str) -> Config:
+        return jobs.config_for(self.preset, dataset, row)
+
+    monkeypatch.setattr(Tuned, "config", config)
