@@ -210,8 +210,7 @@ def _sum_best(preset: str, archive: Archive) -> list[Comparison]:
 
 def _beats_baseline(preset: str, archive: Archive) -> list[Comparison]:
     rows = {
-        d: compared_rows(n, _settings(preset, archive), archive)[jobs.OURS]
-        for n, d in jobs.COMPARED.items()
+        d: compared_rows(n, _settings(preset, archive), archive)[jobs.OURS] for n, d in jobs.COMPARED.items()
     }
     return [Comparison.of(jobs.DATASETS[preset][d], row) for d, row in rows.items()]
 

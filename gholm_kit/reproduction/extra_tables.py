@@ -57,7 +57,7 @@ def epochs_table(preset: str, archive: Archive) -> Table:
     """Three ways of choosing the epoch whose accuracy is reported, on the same networks."""
     rows = []
     for name in jobs.ROWS:
-        records = archive.row(jobs.config_for(preset, "cub", name, **jobs.HOLDOUT))
+        records = archive.row(jobs.config_for(preset, "cub", name, **jobs.EVERY_EPOCH[preset]))
         last, best = (accuracy_cell(records), best_test(records)) if records else (NOT_RUN, None)
         rows.append(
             {
@@ -70,11 +70,10 @@ def epochs_table(preset: str, archive: Archive) -> Table:
                 "optimism: best test epoch minus last": best and mean_of(_optimism(records)),
             }
         )
-    share = f"{100 * jobs.HOLDOUT['holdout']:.0f} %"
+    share = jobs.epoch_jobs(preset)[0].config.holdout
     note = (
-        f"Accuracy in percent on the test images, mean ± standard deviation over seeds. {share} of the training "
-        "images are held out, so these networks learn from fewer images than those of Table 2. All three columns "
-        "show the same networks, tested after every epoch."
+        f"Accuracy in percent on the test images, mean ± standard deviation over seeds. {100 * share:.0f} % of the "
+        "training images are held out. All three columns show the same networks, tested after every epoch."
     )
     title = f"Which epoch is reported? Measured on {_on(preset, 'cub')}"
     return Table("epochs", title, rows, [note, *_drawn(preset)])

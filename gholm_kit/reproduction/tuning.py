@@ -23,7 +23,7 @@ from gholm_kit.reproduction.make import make_runs
 from gholm_kit.reproduction.questions import lengthened
 from gholm_lib.config import Config, RunOptions
 
-HELD_OUT = 0.25  # of each class's training images
+HELD_OUT = 0.25  # of each class's training images, where a row's own settings hold out none
 WIDER = 3  # factors of two by which the grid may grow on each side
 DIVERGED = -math.inf  # the held-out accuracy of a run whose loss stopped being finite
 
@@ -125,11 +125,15 @@ class Search:
         return longer.replace(**{"lr": self.rate(recipe.power), **row.changes})
 
     def tries(self, row: Row, recipe: Recipe) -> list[Job]:
-        """The runs of one try, one for each seed, tested only at their end."""
+        """The runs of one try, one for each seed.
+
+        Where the rows hold out images anyway, as on the mini sets, a try is also the row's run for the tables.
+        Otherwise it is a run of its own, tested only at its end.
+        """
         config = self.config(row, recipe)
-        return jobs.with_seeds(
-            [Job(config.replace(holdout=HELD_OUT, evaluate_every=config.epochs))], self.seeds
-        )
+        if not config.holdout:
+            config = config.replace(holdout=HELD_OUT, evaluate_every=config.epochs)
+        return jobs.with_seeds([Job(config)], self.seeds)
 
     def jobs(self, grid: Grid) -> list[Job]:
         """All runs of the search; those that extend the first grid come last, so that shards stay as they are."""

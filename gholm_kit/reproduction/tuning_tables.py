@@ -8,7 +8,7 @@ from gholm_kit.reproduction import verdicts
 from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.paper_tables import NUMBERS_NOTE
 from gholm_kit.reproduction.paper_tables import Row as PaperRow
-from gholm_kit.reproduction.tuning import DIVERGED, HELD_OUT, Progress, Recipe, Search
+from gholm_kit.reproduction.tuning import DIVERGED, Progress, Recipe, Search
 from gholm_kit.table import Change, PValue, Table
 
 
@@ -30,13 +30,14 @@ def tuning_table(search: Search, state: Progress, archive: Archive) -> Table:
                 "inside the grid": "no" if best.at_edge else "yes",
             }
         )
+    held_out = search.tries(search.rows[0], one)[0].config.holdout
     first, last = search.rate(state.grid.low), search.rate(state.grid.high)
     notes = [
-        f"Accuracy in % on the {100 * HELD_OUT:.0f} % of each class's training images that were held out; no test "
+        f"Accuracy in % on the {100 * held_out:.0f} % of each class's training images that were held out; no test "
         f"image was used. Each row had the same tries: learning rates {first:g} to {last:g} in factors of two, "
         f"{len(search.lengths)} lengths of schedule, {search.seeds} seed(s). *One recipe*: rate and length that are "
         f"best for {search.rows[0].name}. The own best is the best of all tries, so it is optimistic by itself; the "
-        "runs on all training images, tested on test images, tell what it is worth.",
+        "test images tell what it is worth.",
         *state.said,
     ]
     return Table(f"tuning_{search.ours.dataset}", f"Equal tuning on {search.ours.dataset}", rows, notes)
@@ -66,7 +67,7 @@ def tuned_table(search: Search, state: Progress, archive: Archive) -> Table:
     ]
     recipe = f"{search.rate(one.power):g}, schedule times {one.length}"
     notes = [
-        "Trained on all training images. *Own best*: each row with the learning rate and the schedule that were "
+        "*Own best*: each row with the learning rate and the schedule that were "
         f"best for it on held-out training images. *One recipe*: those that were best for Raw ({recipe}), for all "
         "rows. *Better* or *worse* than Raw: significant at 5 % after Holm's correction over the rows of a column; "
         f"*{verdicts.UNCLEAR}*: not.",
