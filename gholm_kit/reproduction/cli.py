@@ -30,6 +30,7 @@ from gholm_kit.reproduction.tuning import (
     Tuned,
     final_jobs,
     progress,
+    rival_search,
     search_for,
     tune,
 )
@@ -93,8 +94,8 @@ def _share(text: str) -> tuple[int, int]:
 
 def reproduce(request: Request) -> int:
     """Carry out a request; returns the exit status."""
-    of_paper = request.table or request.figure or request.ledger or request.rivals or request.all
-    of_paper = of_paper or request.check
+    of_paper = request.table or request.figure or request.ledger or request.all or request.check
+    of_paper = of_paper or (request.rivals and not request.tune)
     if not (of_paper or request.photographs or request.tune):
         raise ValueError(
             "say what to reproduce: --table 2, --figure 6, --ledger, --rivals wsdan, --tune cub, --all or "
@@ -186,7 +187,7 @@ def _tune_all(request: Request, records: Path, part: int, parts: int) -> int:
     def own(every: list[jobs.Job]) -> list[jobs.Job]:
         return jobs.shard(jobs.with_weights(every, request.weights), part, parts)
 
-    for search in [search_for(request.preset, d, request.tune_seeds) for d in request.tune]:
+    for search in _searches(request):
         state = progress(search, Archive.read(records))
         if request.dry_run:
             missing = search.jobs(state.grid) if state.bests is None else _final(request, search, state)
@@ -203,6 +204,14 @@ def _tune_all(request: Request, records: Path, part: int, parts: int) -> int:
         else:
             _show_tuning(request, search, state, Archive.read(records))
     return 0
+
+
+def _searches(request: Request) -> list[Search]:
+    """The search of each data set: of the rows of the tables or, with ``--rivals``, of these."""
+    preset, seeds = request.preset, request.tune_seeds
+    if request.rivals:
+        return [rival_search(preset, d, request.rivals, seeds) for d in request.tune]
+    return [search_for(preset, d, seeds) for d in request.tune]
 
 
 def _final(request: Request, search: Search, state: Progress) -> list[jobs.Job]:

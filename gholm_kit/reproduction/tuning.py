@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "Crop: box of the deciding parts": {**_CROP, "crop_box": "parts"},
     "Raw, loss doubled": {**jobs.ROWS[jobs.RAW], "raw_weight": 2.0},
 }
+RIVALS = {"wsdan": "WS-DAN", "mmal": "MMAL", "cal": "CAL"}
 CONTROLLED = ("cub", "cars")  # the data sets of Tables 2 and 3
 LONG_RAW = "Raw, as many passes as all branches"
 
@@ -103,6 +104,7 @@ class Search:
     grid     the rates that are tried first
     lengths  schedules, in multiples of ours
     seeds    runs of each try: seeds 0 to seeds - 1
+    of       of which rows this is the search, in the names of its tables: "" or "rivals"
     """
 
     ours: Config
@@ -110,6 +112,12 @@ class Search:
     grid: Grid = FIRST_GRID
     lengths: tuple[int, ...] = (1, 2)
     seeds: int = 1
+    of: str = ""
+
+    @property
+    def name(self) -> str:
+        """The end of the names of its tables."""
+        return "_".join(filter(None, (self.of, self.ours.dataset)))
 
     def rate(self, power: int) -> float:
         """The learning rate."""
@@ -287,6 +295,14 @@ def search_for(preset: str, dataset: str, seeds: int = 1) -> Search:
     if dataset not in CONTROLLED:
         rows = [row for row in rows if row.name in (jobs.RAW, jobs.OURS)]
     return Search(jobs.config_for(preset, dataset).replace(**START[preset]), tuple(rows), seeds=seeds)
+
+
+def rival_search(preset: str, dataset: str, methods: Sequence[str], seeds: int = 1) -> Search:
+    """The same search for rivals (``gholm_kit.rivals``), beside Raw and all branches, whose runs they share."""
+    search = search_for(preset, dataset, seeds)
+    known = [row for row in search.rows if row.name in (jobs.RAW, jobs.OURS)]
+    rivals = [Row(f"{RIVALS[m]}, our re-implementation", {"method": m, "sup": False}) for m in methods]
+    return replace(search, rows=(*known, *rivals), of="rivals")
 
 
 class Tuned:

@@ -40,7 +40,7 @@ def tuning_table(search: Search, state: Progress, archive: Archive) -> Table:
         "test images tell what it is worth.",
         *state.said,
     ]
-    return Table(f"tuning_{search.ours.dataset}", f"Equal tuning on {search.ours.dataset}", rows, notes)
+    return Table(f"tuning_{search.name}", f"Equal tuning on {search.ours.dataset}", rows, notes)
 
 
 def tuned_table(search: Search, state: Progress, archive: Archive) -> Table:
@@ -73,7 +73,7 @@ def tuned_table(search: Search, state: Progress, archive: Archive) -> Table:
         f"*{verdicts.UNCLEAR}*: not.",
         NUMBERS_NOTE,
     ]
-    return Table(f"tuned_{search.ours.dataset}", f"Equally tuned rows on {search.ours.dataset}", rows, notes)
+    return Table(f"tuned_{search.name}", f"Equally tuned rows on {search.ours.dataset}", rows, notes)
 
 
 def _against_first(search: Search, archive: Archive, recipes: Sequence[Recipe]) -> list[PaperRow]:
