@@ -24,7 +24,7 @@ from gholm_kit.__main__ import main
 from gholm_kit.drawn import FAMILY_NAMES, Family, get_family, load_truth, write
 from gholm_kit.drawn.scene import FIRST_PART, SIZE
 from gholm_kit.drawn.truth import MiniTruth
-from gholm_lib.backbone import MINI, create_backbone, packaged_weights
+from gholm_lib.backbone import MINI2, create_backbone, packaged_weights
 from gholm_lib.config import Config
 from gholm_lib.datasets import DATASETS, DataError, cub_parts, load_dataset, load_image, with_aims
 from gholm_lib.loading import to_input
@@ -453,7 +453,7 @@ class Probe:
     def __init__(self, name: str, root: Path) -> None:
         self.config = Config(image_size=160, resize=160, random_crop=False)  # whatever the preset is
         self.data = load_dataset(name, root)
-        net = create_backbone(MINI, 0, "packaged").eval()
+        net = create_backbone(MINI2, 0, "packaged").eval()
         self.net = net.to(memory_format=torch.channels_last)
 
     def right(self, change: Callable[[np.ndarray, str], np.ndarray]) -> int:
@@ -481,7 +481,8 @@ class Probe:
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not packaged_weights().is_file(), reason="needs the packaged mini weights (gholm pretrain makes them)"
+    not packaged_weights(MINI2).is_file(),
+    reason="needs the packaged mini weights (gholm pretrain makes them)",
 )
 @families
 def test_neither_background_nor_blanked_pictures_give_the_class_away(mini_root, name):
