@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gholm_kit.reproduction.questions import LEDGER, Reading
+from gholm_kit.reproduction.questions import LEDGER, Question, Reading
 from gholm_lib.config import Config
 from gholm_lib.datasets import read_image
 from gholm_lib.datasets.samples import PAGE, Photograph, listed, read_samples
@@ -116,7 +116,7 @@ def kept_folder() -> Path:
 def look_names() -> list[str]:
     """Every second look, in the order of the record: those at each mu, the readings of the box, "mirrored"."""
     at_mus = [look_name(source, place, mu) for mu in MUS for place in PLACES for source in SOURCES]
-    return [*at_mus, *(r.name for r in readings()), AGAIN]
+    return [*at_mus, *(r.name for _, r in readings()), AGAIN]
 
 
 def look_name(source: str, place: str, mu: float) -> str:
@@ -124,10 +124,10 @@ def look_name(source: str, place: str, mu: float) -> str:
     return f"{source} {place} {mu:g}"
 
 
-def readings() -> list[Reading]:
-    """The ledger's other readings of the box that change nothing else."""
-    asked = [r for question in LEDGER if question.key in ASKED for r in question.readings]
-    return [r for r in asked if not any(name.startswith("theta") for name in r.changes)]
+def readings() -> list[tuple[Question, Reading]]:
+    """The ledger's other readings of the box that change nothing else, with their questions."""
+    asked = [(question, r) for question in LEDGER if question.key in ASKED for r in question.readings]
+    return [(q, r) for q, r in asked if not any(name.startswith("theta") for name in r.changes)]
 
 
 def measure(root: Path | None = None, progress: bool = True) -> SecondLooks:
@@ -199,7 +199,7 @@ def _area(boxes: Tensor, size: int) -> Tensor:
 
 def _by_each_reading(net: GHOLMNet, batch: _Batch) -> Iterator[Look]:
     """The crop by the ledger's other readings, each at the mu that it names, else at the default."""
-    for reading in readings():
+    for _, reading in readings():
         other = copy.copy(net)  # shares the weights
         other.config = net.config.replace(**reading.changes)
         seen = other.attend(batch.images)
