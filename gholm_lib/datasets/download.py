@@ -106,15 +106,25 @@ def get_samples(root: str | Path | None = None, progress: bool = True) -> Path:
 
 
 def _fetch_all(files: list[ArchiveFile], folder: Path, progress: bool) -> None:
-    """Download small files, several at once; the first error ends it."""
+    """Download small files, several at once; the first error ends it.
+
+    Each moves to the folder when it is complete. What a killed process leaves (parts, and pooch's temporary files)
+    stays beside them in a hidden folder, until all have arrived.
+    """
+    arriving = folder / ".arriving"
+    arriving.mkdir(exist_ok=True)
+
+    def fetch(file: ArchiveFile) -> None:
+        os.replace(download(file, arriving, samples.PAGE, progress=False), folder / file.filename)
+
     pooch.get_logger().setLevel("WARNING")  # else a line for each file
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            arriving = pool.map(lambda file: download(file, folder, samples.PAGE, progress=False), files)
-            for _ in tqdm(arriving, total=len(files), unit="photo", disable=not progress):
+            for _ in tqdm(pool.map(fetch, files), total=len(files), unit="photo", disable=not progress):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)
+    shutil.rmtree(arriving)
 
 
 def _problems(info: DatasetInfo, folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def get(server, tmp_path):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_the_list_names_500_classes_of_imagenet_in_their_order():
@@ -50,6 +51,7 @@ def test_the_list_names_500_classes_of_imagenet_in_their_order():
 def test_all_are_fetched_and_read(get, tmp_path, capsys):
     folder = get()
     assert contents(folder) == PHOTOGRAPHS
+    assert not (folder / ".arriving").exists()
     assert f"9 photographs are in {folder}, of which 9 were fetched now" in capsys.readouterr().out
     read = samples.read_samples(tmp_path)
     assert [p.wordnet_id for p in read] == [f"n0000000{k}" for k in range(1, 10)]
@@ -63,6 +65,18 @@ def test_only_what_is_missing_or_damaged_is_fetched_again(get, server, tmp_path)
     server.seen.clear()
     assert contents(get()) == PHOTOGRAPHS
     assert len(server.seen) == 2
+
+
+def test_what_a_killed_process_left_is_continued_and_cleared_away(get, server, tmp_path):
+    name, arriving = "n00000004_thing_4.JPEG", tmp_path / samples.FOLDER / ".arriving"
+    arriving.mkdir(parents=True)
+    (arriving / f"{name}.part").write_bytes(PHOTOGRAPHS[name][:400])
+    about = {"tag": server.etag, "total": len(PHOTOGRAPHS[name])}
+    (arriving / f"{name}.part.json").write_text(json.dumps(about))
+    (arriving / "tmp1234").touch()
+    assert contents(get()) == PHOTOGRAPHS
+    assert "bytes=400-" in [headers.get("Range") for headers in server.seen]
+    assert not arriving.exists()
 
 
 def test_a_changed_file_is_refused_and_the_rest_kept(get, server, tmp_path):
