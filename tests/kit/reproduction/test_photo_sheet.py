@@ -8,6 +8,7 @@ import pytest
 
 from gholm_kit import style
 from gholm_kit.look import look_at, open_eye
+from gholm_kit.reproduction import cli
 from gholm_kit.reproduction.photo_sheet import NAME, draw_photo_sheet
 from gholm_kit.teaching.free_photos import FREE_PHOTOS
 from gholm_kit.teaching.photos import top
@@ -35,3 +36,28 @@ def test_the_credits_stand_below_it(drawn):
 
 def test_the_kept_figure_is_this_one(drawn):
     assert style.made_from(figures_folder() / f"{NAME}.png") == drawn.about
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"figure": (6,)}, {NAME}),
+        ({"figure": (2,)}, set()),
+        ({"all": True}, {NAME, "second_looks"}),
+        ({"all": True, "preset": "paper"}, set()),
+    ],
+)
+def test_it_is_drawn_with_figure_6(asked, names):
+    assert set(cli._of_photographs(cli.Request(**asked))) == names
+
+
+def test_the_check_finds_a_sheet_of_other_weights(drawn, tmp_path, monkeypatch):
+    old = drawn._replace(about=drawn.about | {"runs": []})
+    path = style.save(old.figure, NAME, about=old.about, folder=tmp_path)
+    monkeypatch.setattr(cli, "figures_folder", lambda: tmp_path)
+    monkeypatch.setattr(cli, "differing_figures", lambda *_: [])
+    monkeypatch.setattr(cli, "draw_photo_sheet", lambda: drawn)
+    request = cli.Request(check=True)
+    assert path in cli._old_figures(request)
+    style.save(drawn.figure, NAME, about=drawn.about, folder=tmp_path)
+    assert path not in cli._old_figures(request)
