@@ -18,7 +18,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   doctor                 versions, device, data found, and what to do next
   data list              the data sets and whether they are here
   data check NAME        what is missing, by exact path   [--images opens every image]; also of a folder of your own
-  data get NAME          download a set, or draw the mini sets: gholm data get mini
+  data get NAME          download a set, or draw the mini sets: gholm data get mini; samples: photographs
   look PHOTO...          heatmap, crop, erased image and five best classes of any photo   [--run RUN] [--out FOLDER]
   train                  train one network    [--preset mini|paper|photos or FILE] [--dataset NAME or FOLDER]
                          [--no-crop ...] [--dry-run says what it would take]
@@ -84,21 +84,23 @@ def _data(args: list[str]) -> int:
     if not isinstance(command, lib.Get):
         return lib.show_data(command)
     from gholm_kit.drawn.write import draw_all, draw_family
-    from gholm_lib.datasets.download import get_dataset
+    from gholm_lib.datasets import samples
     from gholm_lib.datasets.registry import DATASETS
 
     root = data_root(command.data_root)
     if command.name == "mini":
         folders = draw_all(root)
         print(f"The mini sets are in {root}: {', '.join(f.name for f in folders)}.")
-    elif command.name not in DATASETS:
-        raise ValueError(f"no data set {command.name!r}; there are mini, {', '.join(DATASETS)}")
-    elif DATASETS[command.name].is_mini:
+    elif command.name not in (*DATASETS, samples.NAME):
+        raise ValueError(
+            f"no data set {command.name!r}; there are mini, {', '.join(DATASETS)}, {samples.NAME}"
+        )
+    elif command.name in DATASETS and DATASETS[command.name].is_mini:
         folder = root / DATASETS[command.name].folder
         drawn = draw_family(command.name, folder)
         print(f"{command.name} is {'drawn' if drawn else 'complete'} in {folder}.")
     else:
-        get_dataset(command.name, root)
+        lib.get_data(command)
     return 0
 
 

@@ -259,7 +259,7 @@ class Get:
     """Download a data set; with gholm_kit, also draw the mini sets ("mini" for all four)."""
 
     name: tyro.conf.Positional[str]
-    """Name of the data set."""
+    """Name of the data set; "samples": 500 photographs of ImageNet's classes, for tests without training."""
     data_root: Path | None = None
     """Folder of the data sets (default: $GHOLM_DATA, else data/)."""
 
@@ -267,11 +267,20 @@ class Get:
 def _data(args: list[str]) -> int:
     command = data_command(args)
     if isinstance(command, Get):
-        from gholm_lib.datasets.download import get_dataset
-
-        get_dataset(command.name, command.data_root)
+        get_data(command)
         return 0
     return show_data(command)
+
+
+def get_data(command: Get) -> None:
+    """Download a data set or the sample photographs."""
+    from gholm_lib.datasets import samples
+    from gholm_lib.datasets.download import get_dataset, get_samples
+
+    if command.name == samples.NAME:
+        get_samples(command.data_root)
+    else:
+        get_dataset(command.name, command.data_root)
 
 
 def data_command(args: list[str]) -> List | Check | Get:
@@ -287,14 +296,18 @@ def data_command(args: list[str]) -> List | Check | Get:
 
 def show_data(command: List | Check) -> int:
     """Print the list of data sets, or the check of one; returns the exit status."""
-    from gholm_lib.datasets.check import check_dataset, list_datasets
+    from gholm_lib.datasets import samples
+    from gholm_lib.datasets.check import check_dataset, check_samples, list_datasets
     from gholm_lib.datasets.registry import locate
 
     if isinstance(command, List):
         print(list_datasets(command.data_root))
         return 0
-    name, root = locate(command.name, command.data_root)
-    report = check_dataset(name, root, images=command.images)
+    if command.name == samples.NAME:
+        report = check_samples(command.data_root)
+    else:
+        name, root = locate(command.name, command.data_root)
+        report = check_dataset(name, root, images=command.images)
     print(report)
     return 0 if report.ok else 1
 

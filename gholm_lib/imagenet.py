@@ -83,3 +83,8 @@ def imagenet_classes(count: int = 1000) -> tuple[str, ...]:
     names = [f if times[s] > 1 else s for s, f in zip(first, full, strict=True)]
     times = Counter(names)
     return tuple(f"{name} ({k})" if times[name] > 1 else name for k, name in enumerate(names))
+
+
+def imagenet_wordnet_ids() -> tuple[str, ...]:
+    """The WordNet ids of ImageNet's 1000 classes in the order of the outputs: n01440764 (tench), ..."""
+    return tuple(ImageNetInfo(_SUBSETS[1000]).label_names())

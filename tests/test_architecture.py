@@ -30,7 +30,12 @@ ROOMS = {
     "reproduction": {"style", "table", "published", "drawn", "speed", "teaching", "rivals"},
     "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "teaching", "reproduction"},
 }
-MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}
+MODULE_OF = {
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "math-core": "math_core",
+    "scikit-image": "skimage",
+}
 
 
 def imported(source: str) -> set[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 
+from gholm_kit import style
 from gholm_kit.reproduction import jobs
 from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.estimate import plan
@@ -22,8 +24,20 @@ from gholm_kit.reproduction.outputs import (
 from gholm_kit.reproduction.paper_figures import differing_figures, save, write_figure
 from gholm_kit.reproduction.paper_tables import paper_table
 from gholm_kit.reproduction.part_shares import measure_parts
+from gholm_kit.reproduction.photo_sheet import NAME as PHOTO_SHEET
+from gholm_kit.reproduction.photo_sheet import draw_photo_sheet
 from gholm_kit.reproduction.photographs import beside_kept, photograph_jobs
 from gholm_kit.reproduction.request import Request
+from gholm_kit.reproduction.second_looks import (
+    ABOUT,
+    kept_folder,
+    load_second_looks,
+    look_names,
+    measure,
+)
+from gholm_kit.reproduction.second_looks_shown import NAME as SECOND_LOOKS
+from gholm_kit.reproduction.second_looks_shown import draw_second_looks, second_looks_table
+from gholm_kit.reproduction.sheets import Drawn
 from gholm_kit.reproduction.tuning import (
     Progress,
     Search,
@@ -38,7 +52,7 @@ from gholm_kit.reproduction.tuning_figure import draw_tuning
 from gholm_kit.reproduction.tuning_tables import tuned_table, tuning_table
 from gholm_kit.table import Table
 from gholm_lib.datasets import DataError
-from gholm_lib.paths import project_root, records_folder
+from gholm_lib.paths import figures_folder, project_root, records_folder
 from gholm_lib.progress import log_lines
 from gholm_lib.runs import NotMadeError
 from gholm_lib.training import is_main_process, say
@@ -96,19 +110,43 @@ def reproduce(request: Request) -> int:
     """Carry out a request; returns the exit status."""
     of_paper = request.table or request.figure or request.ledger or request.all or request.check
     of_paper = of_paper or (request.rivals and not request.tune)
-    if not (of_paper or request.photographs or request.tune):
+    alone = {
+        "--tune": request.tune,
+        "--photographs": request.photographs,
+        "--second-looks": request.second_looks,
+    }
+    given = [option for option, value in alone.items() if value]
+    if not (of_paper or given):
         raise ValueError(
-            "say what to reproduce: --table 2, --figure 6, --ledger, --rivals wsdan, --tune cub, --all or "
-            "--photographs (--dry-run estimates the cost)"
+            "say what to reproduce: --table 2, --figure 6, --ledger, --rivals wsdan, --tune cub, --all, "
+            "--photographs or --second-looks (--dry-run estimates the cost)"
         )
-    if sum(map(bool, (of_paper, request.photographs, request.tune))) > 1:
-        alone = "--tune" if request.tune else "--photographs"
+    if len(given) + bool(of_paper) > 1:
         raise ValueError(
-            f"{alone} goes alone: give --table, --figure, --ledger, --rivals, --all or --check in another command"
+            f"{given[0]} goes alone: give --table, --figure, --ledger, --rivals, --all or --check in another command"
         )
     if request.threads:
         torch.set_num_threads(request.threads)
+    if request.second_looks:
+        return _second_looks(request)
     return _photographs(request) if request.photographs else _paper(request)
+
+
+def _second_looks(request: Request) -> int:
+    """``--second-looks``: measure, unless they are recorded already, and show the table."""
+    default = kept_folder() if request.from_records else project_root() / "build" / "second_looks"
+    folder = request.records or default
+    recorded = request.from_records or (folder / ABOUT).exists()
+    if request.dry_run:
+        looks = (
+            "no look is missing" if recorded else f"{len(look_names())} looks at each photograph are missing"
+        )
+        print(f"{looks} in {folder}; all of them take a quarter of an hour on one core")
+        return 0
+    if not recorded:
+        measure(request.options.data_root, progress=not request.options.quiet).save(folder)
+    print(second_looks_table(load_second_looks(folder)).markdown())
+    return 0
 
 
 def _photographs(request: Request) -> int:
@@ -152,6 +190,8 @@ def _paper(request: Request) -> int:
         )
         return 0
     complete = all([_draw(figure, request) for figure in (jobs.FIGURES if request.all else request.figure)])
+    for name, draw in _of_photographs(request).items():
+        print(f"figure: {save(draw(), name, request.redraw)}")
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)
         print(
@@ -233,12 +273,27 @@ def _chosen(request: Request, archive: Archive) -> list[Table]:
     return tables + (ledger_tables(preset, archive) if request.ledger else [])
 
 
+def _of_photographs(request: Request) -> dict[str, Callable[[], Drawn]]:
+    """The wanted figures of photographs, for which no network is trained: file name → function that draws."""
+    if request.preset != "mini":
+        return {}
+    everything = request.all or request.check
+    sheet = {PHOTO_SHEET: draw_photo_sheet} if everything or 6 in request.figure else {}
+    return sheet | ({SECOND_LOOKS: lambda: draw_second_looks(load_second_looks())} if everything else {})
+
+
+def _old_figures(request: Request) -> list[Path]:
+    paths = {figures_folder() / f"{name}.png": draw for name, draw in _of_photographs(request).items()}
+    old = [path for path, draw in paths.items() if style.made_from(path) != draw().about]
+    return differing_figures(request.preset, request.options) + old
+
+
 def _check(request: Request, records: Path) -> int:
     differing = differing_files(request.preset, records, request.options.data_root)
     problems = [f"{p} does not match the records; `gholm reproduce --all` writes it again" for p in differing]
     problems += [
         f"{p} was drawn from other settings, weights or images; `gholm reproduce --all` draws it again"
-        for p in differing_figures(request.preset, request.options)
+        for p in _old_figures(request)
     ]
     problems += differing_run(request.preset, records, request.options)
     print(

@@ -23,6 +23,8 @@ from gholm_kit.reproduction.extra_tables import (
 from gholm_kit.reproduction.make import make
 from gholm_kit.reproduction.paper_tables import paper_table
 from gholm_kit.reproduction.photographs import photographs_table
+from gholm_kit.reproduction.second_looks import load_second_looks
+from gholm_kit.reproduction.second_looks_shown import second_looks_table
 from gholm_kit.table import Table
 from gholm_lib.config import RunOptions
 from gholm_lib.paths import project_root
@@ -60,6 +62,19 @@ DOCUMENT_COLUMNS = {
         "answer",
         "95 % interval",
         "difference to the row above",
+    ],
+    "second_looks": [
+        "second look",
+        "cut from",
+        "μ",
+        "share of the picture, %",
+        "alone minus Raw",
+        "alone minus random box",
+        "alone minus centred box",
+        "Raw + it minus Raw",
+        "verdict",
+        "Raw + it minus Raw + random box",
+        "Raw + it minus Raw + centred box",
     ],
 }
 
@@ -119,9 +134,9 @@ def _files(preset: str, records: Path, data_root: Path | None) -> dict[Path, str
     tables = {t.name: t for t in all_tables(preset, Archive.read(records), data_root)}
     files = {tables_folder(preset) / n: text for t in tables.values() for n, text in t.files().items()}
     if preset == "mini":  # the documents show this preset
-        photographs = photographs_table()
-        files |= {tables_folder("photographs") / n: text for n, text in photographs.files().items()}
-        tables["photographs"] = photographs
+        for table in (photographs_table(), second_looks_table(load_second_looks())):
+            files |= {tables_folder("photographs") / n: text for n, text in table.files().items()}
+            tables[table.name] = table
         files |= {path: filled_in(path.read_text(encoding="utf-8"), tables) for path in documents()}
     return files
 

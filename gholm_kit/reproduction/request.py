@@ -35,6 +35,9 @@ class Request:
     """All tables, figures and the ledger."""
     photographs: bool = False
     """The kept runs on photographs, made again from one --weights file; alone, without tables or figures."""
+    second_looks: bool = False
+    """Crop and its controls without any training: an ImageNet network at the 500 photographs of `gholm data get
+    samples`, in a quarter of an hour on one core; alone. --from-records shows the kept table instead."""
     preset: Literal["mini", "paper"] = "mini"
     """"paper": section 4.2 on the four real sets; "mini": the same on the four drawn families."""
     seeds: int = 3
@@ -49,7 +52,8 @@ class Request:
     from_records: bool = False
     """Make tables and figures from the existing records; start no run."""
     records: Path | None = None
-    """Folder of the records (default: data/records/PRESET; with --photographs build/photographs)."""
+    """Folder of the records (default: data/records/PRESET; with --photographs build/photographs, with --second-looks
+    build/second_looks)."""
     weights: tuple[Path, ...] = ()
     """For machines without access to the model hub: the starting weights of the preset "paper", as files with the
     names of their timm models: convnext_small.fb_in22k.safetensors; for dogs convnext_small.fb_in1k.safetensors, and

@@ -255,6 +255,16 @@ def hottest_pixels(heat: Tensor) -> Tensor:
     return torch.where(top[:, None] > 0, points, -1)
 
 
+def hottest_share(heat: Tensor, share: float) -> Tensor:
+    """The hottest ``share`` of the pixels of each map, (B, H, W) → bool, or fewer: a pixel of heat 0 is never hot.
+
+    Masks of one share have the same area, so that erasures by different maps can be compared.
+    """
+    count = round((1 - share) * heat[0].numel())
+    level = heat.flatten(1).sort(1).values[:, count - 1] if count else heat.new_full((len(heat),), -torch.inf)
+    return heat > level[:, None, None]
+
+
 def points_into(heat: Tensor, masks: Tensor) -> np.ndarray:
     """The pointing game: (B,) bool, is the hottest pixel inside the mask? A map of zeros counts as a miss."""
     x, y = hottest_pixels(heat).unbind(1)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from gholm_lib.datasets import samples
 from gholm_lib.datasets.folder import TEST_SHARE, equal_files, left_out
 from gholm_lib.datasets.lists import DataError, FineGrainedData, Sample
 from gholm_lib.datasets.registry import DATASETS, DatasetInfo, dataset_info
@@ -77,6 +78,17 @@ def check_dataset(
             next_step = f"repair or replace these files, then run `gholm data check {name} --images`"
         problems += damaged
     return CheckReport(name, folder, tuple(found), tuple(notes), tuple(problems), next_step)
+
+
+def check_samples(root: str | Path | None = None) -> CheckReport:
+    """Which of the sample photographs are missing, or are other files than the listed ones."""
+    folder = data_root(root) / samples.FOLDER
+    missing, damaged = samples.problems(folder)
+    whole = len(samples.listed()) - len(missing) - len(damaged)
+    problems = [f"{len(missing)} photographs are missing, such as {folder / missing[0]}"] if missing else []
+    problems += [f"{folder / name} has another checksum than the listed photograph" for name in damaged]
+    found = f"{whole} of {len(samples.listed())} photographs, by their checksums"
+    return CheckReport(samples.NAME, folder, (found,), (), tuple(problems), f"`{samples.GET}`")
 
 
 def _check_own(info: DatasetInfo, folder: Path, progress: bool) -> CheckReport:
@@ -215,7 +227,7 @@ def list_datasets(root: str | Path | None = None) -> str:
     """A table of all data sets under `root`: name, title, state and what to do next."""
     folder = data_root(root)
     header = ("name", "title", "state", "what to do")
-    rows = [header, *(_row(info, folder) for info in DATASETS.values())]
+    rows = [header, *(_row(info, folder) for info in DATASETS.values()), _samples_row(folder)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -231,3 +243,13 @@ def _row(info: DatasetInfo, root: Path) -> tuple[str, ...]:
     whole = all((folder / name).exists() for name in info.required)
     state = f"found in {info.folder}/" if whole else "incomplete"
     return info.name, info.title, state, f"gholm data check {info.name}" + " --images" * whole
+
+
+def _samples_row(root: Path) -> tuple[str, ...]:
+    """Like `_row`; the files are not read."""
+    folder, title = root / samples.FOLDER, "ImageNet samples"
+    there = sum((folder / name).exists() for name in samples.listed())
+    if not there:
+        return samples.NAME, title, "missing", f"{samples.GET} (55 MB from GitHub, SHA-256 in this package)"
+    state = f"found in {folder.name}/" if there == len(samples.listed()) else "incomplete"
+    return samples.NAME, title, state, f"gholm data check {samples.NAME}"

@@ -17,6 +17,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +26,7 @@ import requests
 import urllib3.exceptions
 from tqdm.auto import tqdm
 
+from gholm_lib.datasets import samples
 from gholm_lib.datasets.check import compare_counts, is_the_papers, try_read
 from gholm_lib.datasets.lists import DataError
 from gholm_lib.datasets.registry import ArchiveFile, DatasetInfo, dataset_info
@@ -78,6 +80,51 @@ def install(info: DatasetInfo, root: Path, progress: bool = True) -> Path:
         _download_and_unpack(info, root, progress)
         print(f"{info.title} is complete in {folder}.")
     return folder
+
+
+_AT_ONCE = 8  # photographs: most of the time is waiting for an answer
+
+
+def get_samples(root: str | Path | None = None, progress: bool = True) -> Path:
+    """Fetch those of the sample photographs that are missing or damaged, and return their folder.
+
+    Raises `DataError` if one cannot be fetched or has the wrong checksum; those that have arrived stay, so that the
+    next call fetches only the rest.
+    """
+    folder = data_root(root) / samples.FOLDER
+    missing, damaged = samples.problems(folder)
+    for name in damaged:
+        (folder / name).unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [samples.archive_file(name) for name in (*missing, *damaged)]
+    _fetch_all(wanted, folder, progress)
+    print(
+        f"{len(samples.listed())} photographs are in {folder}, of which {len(wanted)} were fetched now. "
+        f"{samples.TERMS}"
+    )
+    return folder
+
+
+def _fetch_all(files: list[ArchiveFile], folder: Path, progress: bool) -> None:
+    """Download small files, several at once; the first error ends it.
+
+    Each moves to the folder when it is complete. What a killed process leaves (parts, and pooch's temporary files)
+    stays beside them in a hidden folder, until all have arrived.
+    """
+    arriving = folder / ".arriving"
+    arriving.mkdir(exist_ok=True)
+
+    def fetch(file: ArchiveFile) -> None:
+        os.replace(download(file, arriving, samples.PAGE, progress=False), folder / file.filename)
+
+    pooch.get_logger().setLevel("WARNING")  # else a line for each file
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            for _ in tqdm(pool.map(fetch, files), total=len(files), unit="photo", disable=not progress):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+    shutil.rmtree(arriving)
 
 
 def _problems(info: DatasetInfo, folder: Path) -> list[str]:

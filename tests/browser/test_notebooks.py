@@ -117,7 +117,7 @@ def turned_photo() -> bytes:
 
 def test_the_explorer_of_chapter_09(opened):
     """Sliders; a broken upload, then a good one; then alone on the screen, as in a lecture."""
-    notebook, panel = opened("09_your_own_photos", "Explorer(net", "COUNT = 11")
+    notebook, panel = opened("09_your_own_photos", "Explorer(eye.net", "COUNT = 11")
     page = notebook.page
     chosen = page.locator(".gholm-explorer select").evaluate_all("all => all.map(s => s.selectedIndex)")
     assert min(chosen) >= 0  # no list stands there empty

@@ -112,7 +112,7 @@ def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) ->
         artist = style.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu)
         class_bars(bars, top(look.logits["both"], 4), classes, "both", None)
     style.heat_bar(fig, artist, axes.ravel().tolist())
-    style.say_if_drawn(fig, config.dataset)
+    style.say_if_drawn(fig, config.dataset, f"network trained on {config.dataset}")
     return fig
 
 

@@ -70,7 +70,7 @@ class Explorer(Panel):
     """Upload or choose a picture, move mu and theta, choose fill and class.
 
     net      in eval mode
-    samples  pictures of the classes that it knows
+    samples  pictures of the classes that it knows; none: at least one of ``photos``
     photos   pictures of your own to start with; the last one is shown
 
     A file that cannot be read is refused in one sentence (``explorer.notice``); the old picture stays.
@@ -87,7 +87,7 @@ class Explorer(Panel):
         self.by_class = {k: [s for s in samples if s.label == k] for k in range(len(classes))}
         self.photos = list(photos)
         self._attended = lru_cache(maxsize=8)(self._attend)
-        most = max(map(len, self.by_class.values()))
+        most = max(1, *map(len, self.by_class.values()))
         named = [(name, k) for k, name in enumerate(classes)]
         controls = {
             "picture": dropdown(

@@ -91,7 +91,10 @@ def test_a_marker_without_a_table_is_an_error():
 
 def test_the_project_s_documents_show_these_tables():
     shown = {p.name: re.findall(r"<!-- table: (\w+) -->", p.read_text()) for p in outputs.documents()}
-    assert shown == {"README.md": ["table_2"], "results.md": ["table_3", "photographs", "ledger"]}
+    assert shown == {
+        "README.md": ["table_2"],
+        "results.md": ["table_3", "photographs", "second_looks", "ledger"],
+    }
 
 
 # ---------------------------------------------------------------------- the command

@@ -251,3 +251,18 @@ def test_heat_by_goes_through_the_images_in_pieces(small_study, monkeypatch):
     assert_same(hq.heat_by(net, study.images, study.labels), whole)
     assert_same(whole, net.heatmap(study.images, study.labels))
     assert len(hq.heat_by(net, study.images)) == len(study.images)
+
+
+def test_the_hottest_share_is_that_share_of_the_pixels_and_hotter_than_the_rest():
+    heat = torch.rand(3, 10, 10, generator=torch.Generator().manual_seed(0))
+    for share in (0.0, 0.15, 0.5, 1.0):
+        mask = hq.hottest_share(heat, share)
+        assert mask.sum((1, 2)).tolist() == [round(100 * share)] * 3
+        if 0 < share < 1:
+            assert all(h[m].min() > h[~m].max() for h, m in zip(heat, mask, strict=True))
+
+
+def test_no_share_contains_what_a_map_leaves_cold():
+    heat = torch.zeros(1, 10, 10)
+    heat[0, 2, 3:6] = 1.0
+    assert hq.hottest_share(heat, 0.2).sum() == 3

@@ -313,3 +313,13 @@ def test_a_photo_given_at_the_start_is_shown_first(net, samples):
     shown = Explorer(net, samples, CLASSES, [photo])
     assert shown.alt.startswith("meadow")
     assert shown.controls["picture"].options[0] == ("1. meadow", ("photo", 0))
+
+
+def test_photos_alone_are_enough(net, samples):
+    alone = Explorer(
+        net, [], CLASSES, [read_photo(s.path, name) for s, name in zip(samples, "ab", strict=False)]
+    )
+    assert [name for name, _ in alone.controls["picture"].options] == ["2. b", "1. a"]
+    assert alone.alt.startswith("b: Raw says")
+    alone.controls["target"].value = 2
+    assert "heatmap is for Cob Wren" in alone.alt

@@ -1,0 +1,42 @@
+"""Figure 6 on photographs: the ImageNet network, without any training, at photographs that anybody may show."""
+
+from __future__ import annotations
+
+import textwrap
+
+from gholm_kit import style
+from gholm_kit.reproduction.sheets import Drawn, about
+from gholm_kit.teaching.figures import paper as drawings
+from gholm_kit.teaching.free_photos import FREE_PHOTOS, credits_of
+from gholm_kit.teaching.photos import top
+from gholm_lib.datasets import Sample
+from gholm_lib.imagenet import imagenet_network
+
+NAME = "06_figure_6_photographs"
+_UNKNOWN = -1  # nobody has labelled these photographs, and for some no class is right
+
+
+@style.in_style
+def draw_photo_sheet() -> Drawn:
+    """One column per photograph; rows: image with the answer, heatmap with contour and box, crop, erased image.
+
+    raises  PhotoError or WeightsError, which say what to install, where photographs or weights are missing
+    """
+    net, classes = imagenet_network()
+    samples = [Sample(photo.path, _UNKNOWN, name) for name, photo in FREE_PHOTOS.items()]
+    columns = []
+    for sample in samples:
+        path = drawings.follow(net, sample)
+        ((k, p),) = top(path.raw + path.cropped, 1)
+        columns.append((sample.image_id, textwrap.fill(classes[k], 15) + f"\n{100 * p:.0f} %", path))
+    fig = drawings.branch_grid(columns)
+    small_print = (
+        f"{net.config.backbone}, trained on ImageNet alone; answer: Raw + Crop. {credits_of(FREE_PHOTOS)}"
+    )
+    fig.supxlabel(textwrap.fill(small_print, 84), fontsize=9, color="0.35")
+    told = "; ".join(f"{name}: {' '.join(said.split())}" for name, said, _ in columns)
+    alt = (
+        "Figure 6 on photographs: columns are photographs; rows: image with the answer, heatmap with the contour at "
+        f"mu and the box, crop, erased image. {told}"
+    )
+    return Drawn(fig, alt, about(0, [net], samples))
