@@ -47,7 +47,7 @@ WEIGHTS = ("packaged", "lite0", "timm", "none")
 # no branch gains merely because it enlarges the step.
 _MINI: dict[str, Any] = {
     "holdout": 0.5,
-    "lr": 0.004,
+    "lr": 0.002,
     "epochs": 20,
     "lr_decay_epochs": (8, 14),
     "evaluate_every": 10,

@@ -70,7 +70,7 @@ class Grid(NamedTuple):
 FIRST_GRID = Grid(-1, 1)
 # The middle of the first grid and the shorter schedule, the same for all data sets of a preset.
 START: dict[str, dict[str, Any]] = {
-    "mini": {"lr": 0.004, "epochs": 10, "lr_decay_epochs": (4, 7)},
+    "mini": {"lr": 0.002, "epochs": 10, "lr_decay_epochs": (4, 7)},
     "paper": {"lr": 0.001, "epochs": 45, "lr_decay_epochs": (15, 30)},  # section 4.2
 }
 

@@ -88,7 +88,7 @@ def test_each_row_has_the_same_tries():
     assert all(j.config.evaluate_every == j.config.epochs for j in every), "tested once, at the end"
     for row in search.rows:
         tries = [j.config for r in search.recipes(search.grid) for j in search.tries(row, r)]
-        assert {c.lr for c in tries} == {0.002, 0.004, 0.008}
+        assert {c.lr for c in tries} == {0.001, 0.002, 0.004}
         assert {c.epochs for c in tries} == {10 * row.longer, 20 * row.longer}
         assert {c.lr_decay_epochs for c in tries} == {
             tuple(k * row.longer * e for e in (4, 7)) for k in (1, 2)
