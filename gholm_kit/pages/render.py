@@ -8,6 +8,7 @@ installed package and is written beside the pages.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from copy import deepcopy
@@ -26,6 +27,7 @@ from traitlets import Any as AnyTrait
 TEMPLATES = Path(__file__).parent / "templates"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+LIVE_VIEW = "application/vnd.gholm.live+json"  # what a panel brings for `live.js`, beside its widget
 Links = Callable[
     [str], "str | None"
 ]  # a link as written → where it leads on the page; None: no link, text only
@@ -104,6 +106,13 @@ class Exporter(HTMLExporter):
     def default_filters(self):
         yield from super().default_filters()
         yield "mathml", lambda latex: mathml(latex.strip().strip("$"), display=True)
+        yield "live", lambda data: data.get(LIVE_VIEW)
+        yield "script_json", script_json
+
+
+def script_json(value: Any) -> str:
+    """A value as JSON that can stand inside a ``<script>``: no text in it can close that element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def render(notebook: nbformat.NotebookNode, source: Path, template: str, links: Links, **page: Any) -> str:
