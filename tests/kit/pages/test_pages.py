@@ -168,6 +168,7 @@ def test_a_deck(project, tmp_path):
         "deck.js",
         "live.js",
         "notes.js",
+        "page.js",  # for the list of decks
         "reveal.js",
     ]
 
