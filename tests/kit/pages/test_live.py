@@ -42,10 +42,11 @@ def test_a_map_is_enlarged_as_by_the_library(coarse, size):
     np.testing.assert_allclose(found, upsample(cams, size).flatten(1), rtol=1e-5, atol=0)
 
 
-def test_a_threshold_is_that_of_the_library():
-    """Values that lie on the level itself are not above it: 2.1 and 1.3 are rounded as the library rounds them."""
-    heat = torch.tensor([0.0, 1.3, 2.1, 2.73, 2.7300002, 2.7299998, 4.41, 4.4100003]).repeat(1, 8, 1)
-    for factor in (1.0, 1.3, 2.1):
+@pytest.mark.parametrize("factor", [1.0, 1.3, 2.1])
+def test_a_threshold_is_that_of_the_library(factor):
+    """Levels are rounded as the library rounds them; what lies on the level, as in a flat map, is not above it."""
+    steps = torch.tensor([0.0, 1.3, 2.1, 2.73, 2.7300002, 2.7299998, 4.41, 4.4100003]).repeat(1, 8, 1)
+    for heat in (steps, torch.ones(1, 8, 8), torch.full((1, 8, 8), 0.1), torch.zeros(1, 8, 8)):
         mean = float(masking.heat_mean(heat)[0])
         (found,) = node(["threshold", heat.flatten().tolist(), mean, factor])
         assert found == masking.threshold(heat, factor).flatten().int().tolist()
