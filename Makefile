@@ -97,7 +97,7 @@ $(COMPLETE): pyproject.toml constraints.txt | python-check
 		$(PYTHON) -m venv --clear .venv; }
 	@test ! -e $(COMPLETE) || mv $(COMPLETE) $(COMPLETE).old
 	@{ $(PY) -m pip install -c constraints.txt setuptools && \
-		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[kit,test]'; } || \
+		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[kit,export,test]'; } || \
 		{ test ! -e $(COMPLETE).old || mv $(COMPLETE).old $(COMPLETE); \
 		echo 'The environment could not be installed; see the lines above. This step needs the network.'; exit 1; }
 	@rm -f $(COMPLETE).old && pwd -P > $(COMPLETE)

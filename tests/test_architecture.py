@@ -28,7 +28,8 @@ ROOMS = {
     "look": {"style", "teaching"},
     "rivals": set(),
     "reproduction": {"style", "table", "published", "drawn", "speed", "teaching", "rivals"},
-    "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "teaching", "reproduction"},
+    "export": set(),
+    "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "teaching", "reproduction", "export"},
 }
 MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}
 
@@ -131,6 +132,7 @@ def test_the_library_needs_none_of_the_kits_packages():
         ["reproduce", "--help"],
         ["notebooks", "--help"],
         ["class", "--help"],
+        ["export", "--help"],
         ["class", "grade", "--help"],
         ["data", "list"],
         ["results", "nowhere"],

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def project() -> dict:
 def requirements() -> list[Requirement]:
     """What the project asks for, with all extras."""
     extras = project()["optional-dependencies"]
-    return [Requirement(line) for line in (*project()["dependencies"], *extras["kit"], *extras["test"])]
+    return [Requirement(line) for line in (*project()["dependencies"], *chain(*extras.values()))]
 
 
 def pins() -> dict[str, Requirement]:
@@ -53,7 +54,8 @@ def test_conda_environment_repeats_the_project():
     environment = yaml.safe_load(read("environment.yml"))
     *packages, pip = environment["dependencies"]
     wanted = {}
-    for line in project()["dependencies"] + project()["optional-dependencies"]["kit"]:
+    extras = project()["optional-dependencies"]
+    for line in project()["dependencies"] + extras["kit"] + extras["export"]:
         requirement = Requirement(line)
         if requirement.name in PIP_ONLY:
             continue
@@ -61,7 +63,7 @@ def test_conda_environment_repeats_the_project():
     found = {Requirement(line).name: Requirement(line).specifier for line in packages[2:]}
     assert found == wanted
     assert packages[:2] == ["python=3.12", "pip"]
-    assert pip == {"pip": ["-e .[kit,test]"]}
+    assert pip == {"pip": ["-e .[kit,export,test]"]}
     assert environment["channels"] == ["conda-forge"]
 
 
@@ -238,7 +240,7 @@ def env_steps(folder: Path, fails: bool = False) -> list[str]:
 
 INSTALL = [
     "install -c constraints.txt setuptools",
-    "install -c constraints.txt --no-build-isolation -e .[kit,test]",
+    "install -c constraints.txt --no-build-isolation -e .[kit,export,test]",
 ]
 
 
