@@ -30,6 +30,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   keep RUN               put a finished run's network into data/records/networks, for notebooks and figures
   export RUN             a network as one graph for other programs, with a model card: RUN or imagenet
                          [--format onnx|pt2] [--hub-folder: a folder that timm loads]
+  live [RUN...]          a network and the whole method in one HTML file, for any browser   [--out FOLDER]
   bench                  what the method costs against the plain network   [--suite cpu|gpu] [--scale] [--machine]
   class prepare          for instructors: the students' copy of the chapters, without solutions
   class grade FOLDER     grade hand-ins: points, and a page of feedback for each student
@@ -212,6 +213,28 @@ def _export(args: list[str]) -> None:
     tyro.cli(export, args=args, prog="gholm export", config=(tyro.conf.FlagCreatePairsOff,))
 
 
+def _live(args: list[str]) -> None:
+    def live(
+        run: tyro.conf.Positional[tuple[str, ...]] = ("mini_birds", "imagenet"),
+        out: Path = Path("build/live"),
+        options: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions(),  # noqa: B008
+    ) -> None:
+        """A network and the whole method in one HTML file, which needs neither a server nor a network. To make it,
+        npm fetches ONNX Runtime Web once.
+
+        Args:
+            run: Mini sets, imagenet, folders of finished runs, ids of runs whose network is kept: a file of each.
+            out: Folder to write to.
+            options: Folders of runs and data.
+        """
+        from gholm_kit.live.build import live as write
+
+        for path in write(run, out, options):
+            print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB): open it in a browser")
+
+    tyro.cli(live, args=args, prog="gholm live")
+
+
 def _bench(args: list[str]) -> None:
     from gholm_kit.speed.cases import bench
 
@@ -274,6 +297,7 @@ COMMANDS: lib.Commands = {
     "figure": _figure,
     "keep": _keep,
     "export": _export,
+    "live": _live,
     "bench": _bench,
     "class": _class,
     "pretrain": _pretrain,

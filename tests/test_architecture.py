@@ -29,7 +29,19 @@ ROOMS = {
     "rivals": set(),
     "reproduction": {"style", "table", "published", "drawn", "speed", "teaching", "rivals"},
     "export": set(),
-    "__main__": {"table", "drawn", "doctor", "look", "pages", "speed", "teaching", "reproduction", "export"},
+    "live": {"style", "export", "pages"},
+    "__main__": {
+        "table",
+        "drawn",
+        "doctor",
+        "look",
+        "pages",
+        "speed",
+        "teaching",
+        "reproduction",
+        "export",
+        "live",
+    },
 }
 MODULE_OF = {"opencv-python-headless": "cv2", "pillow": "PIL", "math-core": "math_core"}
 
@@ -133,6 +145,7 @@ def test_the_library_needs_none_of_the_kits_packages():
         ["notebooks", "--help"],
         ["class", "--help"],
         ["export", "--help"],
+        ["live", "--help"],
         ["class", "grade", "--help"],
         ["data", "list"],
         ["results", "nowhere"],

