@@ -213,8 +213,8 @@ def test_a_dropped_file_is_looked_at(shown, birds):
     name = pictures_of(birds, None, 2)[1].name
     shown.evaluate(
         """name => {
-            const bytes = Uint8Array.from(atob(JSON.parse(document.getElementById("about").textContent).samples[1].data),
-                                          (character) => character.charCodeAt(0));
+            const about = JSON.parse(document.getElementById("about").textContent);
+            const bytes = Uint8Array.from(atob(about.samples[1].data), (character) => character.charCodeAt(0));
             const dataTransfer = new DataTransfer();
             dataTransfer.items.add(new File([bytes], name));
             document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));

@@ -84,8 +84,9 @@ const GAP = 3;
 function resized({ width, height, pixels }, side, interpolation) {
   const fx = Math.trunc(width / side / GAP) || 1, fy = Math.trunc(height / side / GAP) || 1;
   const small = reduced(pixels, width, height, fx, fy);
-  const across = weights(width / fx, small.width, side, FILTERS[interpolation]);
-  const down = weights(height / fy, small.height, side, FILTERS[interpolation]);
+  // Pillow hands these lengths on as 32-bit floats.
+  const across = weights(Math.fround(width / fx), small.width, side, FILTERS[interpolation]);
+  const down = weights(Math.fround(height / fy), small.height, side, FILTERS[interpolation]);
   const rows = new Uint8Array(side * small.height * 3);
   for (let y = 0; y < small.height; y++) resample(small.rgb, rows, across, y * small.width, 1, y * side, 1);
   const square = new Uint8Array(side * side * 3);

@@ -56,7 +56,7 @@ def test_eight_steps_name_a_line_and_a_test_that_are_there():
 
 def test_a_line_that_is_gone_is_an_error():
     step = Step("heat", "", "", "", "gholm_lib/gradcam.py", "return 42", "")
-    with pytest.raises(ValueError, match="a line that stands 0 times in gholm_lib/gradcam.py: return 42"):
+    with pytest.raises(ValueError, match=r"a line that stands 0 times in gholm_lib/gradcam\.py: return 42"):
         _ = step.place
 
 
