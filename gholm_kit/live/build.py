@@ -29,7 +29,7 @@ SCRIPTS = ("geometry.js", "picture.js", "live.js")  # in the order in which they
 SAMPLES = 12
 PARTS = {
     "image": "The picture as the network sees it",
-    "heat": "Heatmap",
+    "heat": f"Heatmap; brightest from {style.HEAT_MAX:g} times its mean on",
     "mask": "Above μ: grey; the largest component: white",
     "box": "The box",
     "crop": "Crop, what the second look sees",
