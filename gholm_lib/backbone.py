@@ -16,7 +16,7 @@ import safetensors.torch
 import timm
 import torch
 from jaxtyping import Float
-from timm.models import register_model
+from timm.models import load_pretrained, register_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
@@ -65,11 +65,28 @@ def gholm_convnext_mini(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
         "output_stride": 16,
         "ls_init_value": None,
     }
-    kwargs = {k: v for k, v in kwargs.items() if not k.startswith(("pretrained", "cache_dir"))}
-    model = ConvNeXt(**(settings | kwargs))
-    if pretrained:
+    model = ConvNeXt(**(settings | _for_timm(kwargs)))
+    if not _load_from_hub(model, pretrained, kwargs) and pretrained:
         load_weights(model, packaged_weights())
     return model
+
+
+def _for_timm(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Without what ``timm.create_model`` adds about the model hub, but with a hub model's number of classes."""
+    plain = {k: v for k, v in kwargs.items() if not k.startswith(("pretrained", "cache_dir"))}
+    hub = kwargs.get("pretrained_cfg")
+    return {"num_classes": hub["num_classes"]} | plain if hub else plain
+
+
+def _load_from_hub(model: ConvNeXt, pretrained: bool, kwargs: dict[str, Any]) -> bool:
+    """Whether ``timm.create_model`` was asked for "local-dir:FOLDER" or "hf-hub:NAME"; then loads its weights."""
+    hub = kwargs.get("pretrained_cfg")
+    if not hub:
+        return False
+    model.pretrained_cfg = hub
+    if pretrained:
+        load_pretrained(model, hub, num_classes=model.num_classes)
+    return True
 
 
 def packaged_weights() -> Path:

@@ -121,6 +121,7 @@ class GHOLMNet(nn.Module):
         if isinstance(pretrained, bool):
             own = "packaged" if backbone == Config.backbone else "timm"
             pretrained = own if pretrained else "none"
+        self.backbone_options = dict(backbone_kwargs)  # with which timm makes this backbone again
         options = tuple(f"{name}={value!r}" for name, value in backbone_kwargs.items())
         config = config or Config(backbone_options=options)
         if config.method != "gholm":
