@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce test test-fast test-numeric html slides lint lab clean env python-check
+.PHONY: help reproduce test test-fast test-numeric html slides live lint lab clean env python-check
 
 help:
 	@echo 'make reproduce  make the environment, draw the data, run every notebook, rebuild figures/'
@@ -26,6 +26,7 @@ help:
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make html       chapters and API reference as web pages: build/html/index.html, no network needed'
 	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
+	@echo 'make live       the method in one HTML file that runs in a browser: build/live/mini_birds.html; needs npm, once'
 	@echo 'make lint       ruff for .py and .ipynb, mypy for gholm_lib; notebooks must be committed without outputs'
 	@echo 'make clean      remove build/ and caches; .venv, data/, runs/ and figures/ stay'
 	@echo
@@ -66,6 +67,10 @@ html: env
 	$(PY) -m gholm_kit data get mini
 	$(PY) -m gholm_kit notebooks html
 
+live: env
+	$(PY) -m gholm_kit data get mini
+	$(PY) -m gholm_kit live
+
 slides: env
 	$(PY) -m gholm_kit data get mini
 	$(PY) -m gholm_kit notebooks slides
@@ -97,7 +102,7 @@ $(COMPLETE): pyproject.toml constraints.txt | python-check
 		$(PYTHON) -m venv --clear .venv; }
 	@test ! -e $(COMPLETE) || mv $(COMPLETE) $(COMPLETE).old
 	@{ $(PY) -m pip install -c constraints.txt setuptools && \
-		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[kit,test]'; } || \
+		$(PY) -m pip install -c constraints.txt --no-build-isolation -e '.[kit,export,test]'; } || \
 		{ test ! -e $(COMPLETE).old || mv $(COMPLETE).old $(COMPLETE); \
 		echo 'The environment could not be installed; see the lines above. This step needs the network.'; exit 1; }
 	@rm -f $(COMPLETE).old && pwd -P > $(COMPLETE)

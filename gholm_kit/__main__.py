@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -27,6 +28,9 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   results [FOLDER]       table of your own finished runs (default: runs/)
   figure RUN...          Figure 6 and its wrong answers for finished runs   [--out FILE.png or FOLDER]
   keep RUN               put a finished run's network into data/records/networks, for notebooks and figures
+  export RUN             a network as one graph for other programs, with a model card: RUN or imagenet
+                         [--format onnx|pt2] [--hub-folder: a folder that timm loads]
+  live [RUN...]          a network and the whole method in one HTML file, for any browser   [--out FOLDER]
   bench                  what the method costs against the plain network   [--suite cpu|gpu] [--scale] [--machine]
   class prepare          for instructors: the students' copy of the chapters, without solutions
   class grade FOLDER     grade hand-ins: points, and a page of feedback for each student
@@ -184,6 +188,55 @@ def _keep(args: list[str]) -> None:
     tyro.cli(keep, args=args, prog="gholm keep")
 
 
+def _export(args: list[str]) -> None:
+    def export(
+        run: tyro.conf.Positional[str],
+        format: Literal["onnx", "pt2"] = "onnx",
+        out: Path | None = None,
+        hub_folder: bool = False,
+        options: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions(),  # noqa: B008
+    ) -> None:
+        """A network as one graph for other programs, compared with PyTorch, and its model card.
+
+        The graph gives Raw's logits, the coarse maps of the predicted and of a given class, and Crop's logits for a
+        given box.
+
+        Args:
+            run: Folder of a finished run, the id of a run whose network is kept, or imagenet.
+            format: onnx (needs pip install -e '.[export]') or pt2, which PyTorch loads.
+            out: Folder to write to (default: export/NAME).
+            hub_folder: Also write weights and settings in the model hub's layout, which timm loads.
+            options: Folders of runs and data.
+        """
+        from gholm_kit.export.command import export as write
+
+        print(write(run, format, out, hub_folder, options))
+
+    tyro.cli(export, args=args, prog="gholm export", config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def _live(args: list[str]) -> None:
+    def live(
+        run: tyro.conf.Positional[tuple[str, ...]] = ("mini_birds", "imagenet"),
+        out: Path = Path("build/live"),
+        options: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions(),  # noqa: B008
+    ) -> None:
+        """A network and the whole method in one HTML file, which needs neither a server nor a network. To make it,
+        npm fetches ONNX Runtime Web once.
+
+        Args:
+            run: Mini sets, imagenet, folders of finished runs, ids of runs whose network is kept: a file of each.
+            out: Folder to write to.
+            options: Folders of runs and data.
+        """
+        from gholm_kit.live.build import live as write
+
+        for path in write(run, out, options):
+            print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB): open it in a browser")
+
+    tyro.cli(live, args=args, prog="gholm live")
+
+
 def _bench(args: list[str]) -> None:
     from gholm_kit.speed.cases import bench
 
@@ -245,6 +298,8 @@ COMMANDS: lib.Commands = {
     "results": _results,
     "figure": _figure,
     "keep": _keep,
+    "export": _export,
+    "live": _live,
     "bench": _bench,
     "class": _class,
     "pretrain": _pretrain,

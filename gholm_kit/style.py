@@ -98,7 +98,7 @@ def heat_over(ax: Axes, image: np.ndarray, heat: np.ndarray, mu: float | None = 
     picture(ax, np.repeat(image.mean(-1, keepdims=True), 3, -1), title)
     mean = float(heat.mean())
     relative = heat / mean if mean > 0 else heat
-    artist = ax.imshow(relative, cmap=_heat_map(), vmin=0, vmax=HEAT_MAX)
+    artist = ax.imshow(relative, cmap=heat_map(), vmin=0, vmax=HEAT_MAX)
     if mu is not None and relative.min() < mu < relative.max():
         ax.contour(relative, levels=[mu], colors="white", linewidths=4)
         ax.contour(relative, levels=[mu], colors="black", linewidths=1.8)
@@ -114,7 +114,7 @@ def heat_bar(fig: Figure, artist, axes, mu: float | None = None) -> None:
         bar.ax.text(-0.3, mu, f"μ = {mu:g}", ha="right", va="center", transform=bar.ax.get_yaxis_transform())
 
 
-def _heat_map() -> LinearSegmentedColormap:
+def heat_map() -> LinearSegmentedColormap:
     """Inferno that is see-through where there is no heat."""
     colours = matplotlib.colormaps[HEAT](np.linspace(0, 1, 256))
     colours[:, 3] = np.linspace(0.15, 0.85, 256)

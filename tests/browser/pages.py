@@ -191,10 +191,10 @@ def broken_links(folder: Path) -> list[str]:
 
 
 class Tab:
-    """A tab in which nothing may be fetched but files, and in which every error counts."""
+    """A tab in which nothing may be fetched but files, and in which every error counts; settings: Playwright's."""
 
-    def __init__(self, browser, width: int = 1280, height: int = 720):
-        self.context = browser.new_context(viewport={"width": width, "height": height})
+    def __init__(self, browser, width: int = 1280, height: int = 720, **settings):
+        self.context = browser.new_context(viewport={"width": width, "height": height}, **settings)
         self.errors: list[str] = []
         self.outside: list[str] = []
         self.context.route("**/*", self._route)

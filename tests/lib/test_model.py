@@ -450,6 +450,15 @@ def test_the_readings_of_the_box_reach_it(images):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_coarse_map_is_that_of_gradcam(backbone, images):
+    net, target = make(backbone), torch.tensor([1, 4, 0, 2])
+    raw, cam = net.raw_and_map(images, target)
+    features = net.backbone.forward_features(images)
+    assert_same(raw, net.head(features))
+    assert_same(cam, gradcam(net.head, features, target))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("size", [(64, 96), (80, 48)])
 def test_the_heatmap_of_an_image_that_is_not_square(backbone, size):
     net = make(backbone)

@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 
 from gholm_kit.teaching.deciding_parts import Study, box_masks, component_boxes, iou, logits_of, share
 from gholm_kit.teaching.figures import crops
+from gholm_kit.teaching.widgets.live import Stops, live_data
 from gholm_kit.teaching.widgets.panel import Panel, dropdown, picture_dropdown, slider
 from gholm_lib import masking
 from gholm_lib.model import GHOLMNet
+
+STOPS = Stops.every(0.1, 0.5, 3.0, start=1.7)
 
 
 def render(
@@ -75,14 +78,18 @@ def _percent(mask: torch.Tensor) -> str:
 def panel(
     net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
 ) -> Panel:
-    """A slider for mu, a menu of pictures (indices into ``study``), a menu for the connectivity of components."""
+    """A slider for mu, a menu of pictures (indices into ``study``), a menu for the connectivity of components.
+
+    On pages and slides, the first pictures only.
+    """
     return Panel(
         partial(render, net, study, heat, classes),
         {
             "picture": picture_dropdown(study, classes, pictures),
-            "mu": slider("μ", 1.7, 0.5, 3.0, 0.1, hint="threshold of eq. (5), in units of the mean heat"),
+            "mu": slider("μ", *STOPS.ends, hint="threshold of eq. (5), in units of the mean heat"),
             "connectivity": dropdown(
                 "neighbours", [8, 4], hint="which neighbours belong to one component; 8 includes diagonals"
             ),
         },
+        live_data(net, study, classes, pictures, mu=STOPS),
     )

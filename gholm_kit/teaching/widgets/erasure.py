@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 
 from gholm_kit.teaching.deciding_parts import Study, erased, logits_of, moved, share
 from gholm_kit.teaching.figures import erasure
+from gholm_kit.teaching.widgets.live import Stops, live_data
 from gholm_kit.teaching.widgets.panel import Panel, dropdown, picture_dropdown, slider
 from gholm_lib import masking
 from gholm_lib.model import GHOLMNet
+
+STOPS = Stops.every(0.1, 0.5, 4.0, start=1.5)
 
 
 def render(
@@ -62,13 +65,17 @@ def in_words(
 def panel(
     net: GHOLMNet, study: Study, heat: torch.Tensor, classes: Sequence[str], pictures: Sequence[int]
 ) -> Panel:
-    """A slider for theta, a menu of fills and a menu of pictures (indices into ``study``)."""
+    """A slider for theta, a menu of fills and a menu of pictures (indices into ``study``).
+
+    On pages and slides, the first pictures only, and the fill that the network was trained with; none for noise.
+    """
     hint = "threshold of eq. (6), in units of the mean heat; the paper samples from 1 to 2"
     return Panel(
         partial(render, net, study, heat, classes),
         {
             "picture": picture_dropdown(study, classes, pictures),
-            "theta": slider("θ", 1.5, 0.5, 4.0, 0.1, hint=hint),
+            "theta": slider("θ", *STOPS.ends, hint=hint),
             "fill": dropdown("fill", masking.FILLS, hint="what replaces the erased pixels"),
         },
+        None if net.config.fill == "noise" else live_data(net, study, classes, pictures, theta=STOPS),
     )

@@ -7,6 +7,7 @@ prints a callback's error where nobody looks and carries on.
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 from gholm_kit import style
 from gholm_kit.teaching.deciding_parts import Study
+from gholm_kit.teaching.widgets.live import LIVE_VIEW
 
 Render = Callable[..., tuple[Figure | bytes, str]]
 DPI = 70  # low, because a picture that is redrawn at every step must be fast
@@ -67,13 +69,16 @@ class Panel(widgets.VBox):
 
     render    ``render(**values) -> (figure or PNG bytes, alt text)``; one value per control, by name
     controls  name → widget with a ``value``
+    live      what pages and slides need to show such a panel without a kernel (``live.live_data``), or None
 
     ``panel.controls["mu"].value = 2`` redraws. If ``render`` raises, the exception is kept in ``panel.error``, shown
     in the error line and raised again. The old picture disappears, so that nobody takes it for the new result.
     """
 
-    def __init__(self, render: Render, controls: Mapping[str, widgets.Widget]) -> None:
-        self.render, self.controls = render, dict(controls)
+    def __init__(
+        self, render: Render, controls: Mapping[str, widgets.Widget], live: Mapping[str, Any] | None = None
+    ) -> None:
+        self.render, self.controls, self.live = render, dict(controls), live
         self.error: Exception | None = None
         self.message = widgets.HTML()
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
@@ -99,6 +104,13 @@ class Panel(widgets.VBox):
     def __repr__(self) -> str:
         """The text shown on a page without a running kernel."""
         return f"(Controls for {', '.join(self.controls)}; they work in a running notebook.)"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if self.live is not None:
+            still = base64.b64encode(self.image.value).decode()
+            bundle[LIVE_VIEW] = {"still": still, "alt": self.alt, "data": self.live}
+        return bundle
 
     def refresh(self) -> None:
         """Draw the picture for the current values of the controls."""

@@ -166,7 +166,9 @@ def test_a_deck(project, tmp_path):
     assert "<h1>Small things</h1>" in deck
     assert sorted(path.name for path in (folder / "assets").glob("*.js")) == [
         "deck.js",
+        "live.js",
         "notes.js",
+        "page.js",  # for the list of decks
         "reveal.js",
     ]
 
