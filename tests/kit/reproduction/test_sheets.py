@@ -252,6 +252,7 @@ def test_the_photographs_table_and_its_results_name_the_command(capsys):
     said = capsys.readouterr().out
     assert "gholm reproduce --photographs --weights FILE" in said
     assert said.count("\n  gholm train --preset ") == 8
+    assert "Starting weights: mobilenetv2_100_in1k.safetensors, SHA-256 not recorded (other weights" in said
 
 
 # ---------------------------------------------------------------------- a chapter without a run
