@@ -6,6 +6,7 @@ import argparse
 import pickle
 import re
 import types
+from collections import Counter
 from collections import defaultdict
 from pathlib import Path
 
