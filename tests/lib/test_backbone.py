@@ -6,8 +6,7 @@ import argparse
 import pickle
 import re
 import types
-from collections import Counter
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import huggingface_hub.errors
