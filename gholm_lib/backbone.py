@@ -221,6 +221,11 @@ def load_weights(model: nn.Module, path: str | Path, classifier: bool = False) -
             f"{len(unknown)} unknown {unknown[:3]}, {len(wrong)} of another shape {wrong[:3]}. "
             "Are they the weights of exactly this backbone?"
         )
+    if broken := [k for k in state if k in own and not state[k].isfinite().all()]:
+        raise WeightsError(
+            f"{path} contains values that are not finite (NaN or infinite), first in {broken[0]}: "
+            "the network diverged before it was saved; take an earlier file"
+        )
     model.load_state_dict({k: v for k, v in state.items() if k not in fresh}, strict=False)
     return (*notes, *renamed)
 

@@ -77,6 +77,14 @@ def test_a_missing_packaged_file_is_named(monkeypatch, tmp_path):
         create_backbone(MINI, 4, "packaged")
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = new().state_dict()
+    state["stages.0.blocks.0.conv_dw.weight"][0, 0, 0, 0] = torch.nan
+    safetensors.torch.save_file(state, tmp_path / "nan.safetensors")
+    with pytest.raises(WeightsError, match=r"nan\.safetensors contains values .* first in stages\.0"):
+        load_weights(new(), tmp_path / "nan.safetensors")
+
+
 # ---------------------------------------------------------------------- create_backbone
 
 
