@@ -29,7 +29,7 @@ CONTENTS_PLACE = "<!-- contents -->"  # replaced when all headings are known
 CONTENTS_FROM = 3  # headings; a list of fewer would be of no use
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
-LIVE_VIEW = "application/vnd.gholm.live+json"  # what a panel brings for `live.js`, beside its widget
+SLIDERS_VIEW = "application/vnd.gholm.sliders+json"  # what a panel brings for `sliders.js`, beside its widget
 Links = Callable[
     [str], "str | None"
 ]  # a link as written → where it leads on the page; None: no link, text only
@@ -115,7 +115,7 @@ class Exporter(HTMLExporter):
     def default_filters(self):
         yield from super().default_filters()
         yield "mathml", lambda latex: mathml(latex.strip().strip("$"), display=True)
-        yield "live", lambda data: data.get(LIVE_VIEW)
+        yield "sliders", lambda data: data.get(SLIDERS_VIEW)
         yield "script_json", script_json
 
 

@@ -73,7 +73,7 @@ class Site:
         root: links to files below it are followed: Markdown gets a page, other files are copied to `files/`.
     """
 
-    assets = ("page.css", "page.js", "live.css", "live.js")
+    assets = ("page.css", "page.js", "sliders.css", "sliders.js")
     template = "page.html.j2"
     heading = "GHOLM-Net, taught and reproduced"
 

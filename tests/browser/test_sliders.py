@@ -14,7 +14,7 @@ from gholm_kit.pages.render import WIDGET_STATE, write_assets
 from gholm_kit.pages.site import Site
 from gholm_kit.teaching import deciding_parts
 from gholm_kit.teaching.widgets import crops, erasure
-from gholm_kit.teaching.widgets.live import boxes_at, coarse_maps
+from gholm_kit.teaching.widgets.sliders import boxes_at, coarse_maps
 from gholm_lib import load_config, masking
 from gholm_lib.datasets import load_dataset
 from gholm_lib.gradcam import upsample
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.browser
 PICTURES, MUS = 50, torch.linspace(0.5, 4.0, 20).tolist()
 # Of each map: the heat, and of each mu the mask as text of 0 and 1 and the box.
 COMPUTE = """([maps, size, mus, connectivity, readings]) => maps.map(({cam, mean}) => {
-  const heat = GholmLive.upsample(cam, size);
+  const heat = GholmSliders.upsample(cam, size);
   const stops = mus.map(mu => {
-    const mask = GholmLive.threshold(heat, mean, mu);
-    const found = GholmLive.components(mask, size, connectivity);
-    return {mask: mask.join(''), box: GholmLive.boxOf(found, size, readings)};
+    const mask = GholmSliders.threshold(heat, mean, mu);
+    const found = GholmSliders.components(mask, size, connectivity);
+    return {mask: mask.join(''), box: GholmSliders.boxOf(found, size, readings)};
   });
   return {heat: [...heat], stops};
 })"""
@@ -76,8 +76,8 @@ def test_boxes_and_masks_are_those_of_pytorch(birds, tab, tmp_path, connectivity
 
 def with_script(tab: Tab, folder: Path):
     """An empty page with the script."""
-    write_assets(folder / "assets", "live.js")
-    (folder / "page.html").write_text('<!DOCTYPE html><script src="assets/live.js"></script>')
+    write_assets(folder / "assets", "sliders.js")
+    (folder / "page.html").write_text('<!DOCTYPE html><script src="assets/sliders.js"></script>')
     return tab.open(folder / "page.html")
 
 
@@ -87,7 +87,7 @@ def book(birds):
     net, study, classes = birds
     heat = deciding_parts.heat_of(net, study.images[:7])
     panels = [module.panel(net, study, heat, classes, [0, 3, 6]) for module in (crops, erasure)]
-    cells = [text("# 02 · Live: does it move?", "slide"), text("## Move μ", "slide")]
+    cells = [text("# 02 · Sliders: does it move?", "slide"), text("## Move μ", "slide")]
     for panel in panels:
         cells.append(code("sliders.panel()", show(panel._repr_mimebundle_()), kind="subslide"))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -99,11 +99,11 @@ def book(birds):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, book):
     """The page of :func:`book`, and its deck."""
-    root = tmp_path_factory.mktemp("live")
-    source = root / "02_live.ipynb"
+    root = tmp_path_factory.mktemp("sliders")
+    source = root / "02_sliders.ipynb"
     nbformat.write(book, source)
     return {
-        kind: write_pages(kind, root / kind.__name__, [source], root) / "02_live.html"
+        kind: write_pages(kind, root / kind.__name__, [source], root) / "02_sliders.html"
         for kind in (Site, Decks)
     }
 
@@ -118,7 +118,7 @@ def numbers(told: str) -> list[int]:
 
 
 def first_panel(page, number: int = 0):
-    panel = page.locator("figure.live").nth(number)
+    panel = page.locator("figure.sliders").nth(number)
     panel.locator(".words:not(:empty)").wait_for(state="attached")
     return panel
 
@@ -198,7 +198,7 @@ def test_without_the_script_the_still_picture_stays(pages, chromium):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(pages[Site].as_uri())
-    assert page.locator("figure.live img").first.is_visible()
+    assert page.locator("figure.sliders img").first.is_visible()
     assert page.locator("canvas").count() == 0
     context.close()
 
@@ -209,7 +209,7 @@ def test_a_deck_has_the_panel_in_its_place_and_its_keys_do_not_turn_slides(pages
     panel = first_panel(page)
     page.evaluate(
         """() => {
-          const {h, v} = Reveal.getIndices(document.querySelector('.live').closest('section'));
+          const {h, v} = Reveal.getIndices(document.querySelector('.sliders').closest('section'));
           Reveal.slide(h, v);
         }"""
     )

@@ -152,7 +152,7 @@ def test_a_deck(project, tmp_path):
         "Right.",
         "warned",
         "draw()",
-        "sliders",
+        "sliders.panel",
     ):
         assert left_out not in deck, left_out
     assert "skipped_on_slides" not in deck
@@ -166,10 +166,10 @@ def test_a_deck(project, tmp_path):
     assert "<h1>Small things</h1>" in deck
     assert sorted(path.name for path in (folder / "assets").glob("*.js")) == [
         "deck.js",
-        "live.js",
         "notes.js",
         "page.js",  # for the list of decks
         "reveal.js",
+        "sliders.js",
     ]
 
 

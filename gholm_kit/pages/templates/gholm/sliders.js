@@ -1,6 +1,6 @@
 /* Sliders of eq. (5) and (6) that need no running notebook.
  *
- * A page brings, as JSON, what `gholm_kit/teaching/widgets/live.py` made of a few pictures: pixels, coarse maps, and
+ * A page brings, as JSON, what `gholm_kit/teaching/widgets/sliders.py` made of a few pictures: pixels, coarse maps, and
  * the network's answers at each stop. This script computes the rest as gholm_lib does it: gradcam.upsample,
  * masking.threshold, largest_component_boxes and adjust_boxes, to the last bit of a float32.
  *
@@ -349,8 +349,8 @@
     }
   }
 
-  globalThis.GholmLive = { upsample, threshold, components, adjust, boxOf };
+  globalThis.GholmSliders = { upsample, threshold, components, adjust, boxOf };
   if (typeof document !== "undefined") {
-    document.querySelectorAll("figure.live").forEach((figure) => new Panel(figure));
+    document.querySelectorAll("figure.sliders").forEach((figure) => new Panel(figure));
   }
 })();

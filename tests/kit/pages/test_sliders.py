@@ -1,4 +1,4 @@
-"""The computing part of `live.js`, run by Node, against the library; in Chromium: tests/browser/test_live.py."""
+"""The computing part of `sliders.js`, run by Node, against the library; in Chromium: tests/browser/test_live.py."""
 
 import json
 import shutil
@@ -12,13 +12,13 @@ from gholm_kit.pages.render import TEMPLATES, script_json
 from gholm_lib import masking
 from gholm_lib.gradcam import upsample
 
-SCRIPT = TEMPLATES / "gholm" / "live.js"
+SCRIPT = TEMPLATES / "gholm" / "sliders.js"
 NODE = shutil.which("node")
 CALLS = """
 require(process.argv[1]);
 const plain = (value) => ArrayBuffer.isView(value) ? Array.from(value) : value;
 const calls = JSON.parse(require("fs").readFileSync(0));
-console.log(JSON.stringify(calls.map(([name, ...values]) => plain(GholmLive[name](...values)))));
+console.log(JSON.stringify(calls.map(([name, ...values]) => plain(GholmSliders[name](...values)))));
 """
 NOTHING = {"padding": 0, "min_size": 0, "square": False, "margin": 0}
 
