@@ -24,6 +24,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 from traitlets import Any as AnyTrait
 
+from gholm_kit.pages.scripts import bundled
+
 TEMPLATES = Path(__file__).parent / "templates"
 CONTENTS_PLACE = "<!-- contents -->"  # replaced when all headings are known
 CONTENTS_FROM = 3  # headings; a list of fewer would be of no use
@@ -194,10 +196,14 @@ def has_picture(cell: nbformat.NotebookNode) -> bool:
 
 
 def write_assets(folder: Path, *names: str) -> None:
-    """Put the named files of `templates/gholm` into a folder, with colours for code and the font for equations."""
+    """Put the named files of `templates/gholm` into a folder, with colours for code and the font for equations.
+
+    A script brings what it imports.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        text = (TEMPLATES / "gholm" / name).read_text(encoding="utf-8")
+        path = TEMPLATES / "gholm" / name
+        text = bundled(path) if path.suffix == ".js" else path.read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")
     light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs('[data-theme="dark"] .highlight')

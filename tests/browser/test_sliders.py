@@ -2,7 +2,6 @@
 
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from gholm_kit.pages.deck import Decks
-from gholm_kit.pages.render import WIDGET_STATE, write_assets
+from gholm_kit.pages.render import TEMPLATES, WIDGET_STATE
 from gholm_kit.pages.site import Site
 from gholm_kit.teaching import deciding_parts
 from gholm_kit.teaching.widgets import crops, erasure
@@ -19,21 +18,24 @@ from gholm_lib import load_config, masking
 from gholm_lib.datasets import load_dataset
 from gholm_lib.gradcam import upsample
 from gholm_lib.runs import kept_network
-from tests.browser.pages import Page, Tab, code, show, text, v4, write_pages
+from tests.browser.pages import Page, code, show, text, v4, write_pages
 
 pytestmark = pytest.mark.browser
 
 PICTURES, MUS = 50, torch.linspace(0.5, 4.0, 20).tolist()
 # Of each map: the heat, and of each mu the mask as text of 0 and 1 and the box.
-COMPUTE = """([maps, size, mus, connectivity, readings]) => maps.map(({cam, mean}) => {
-  const heat = GholmSliders.upsample(cam, size);
-  const stops = mus.map(mu => {
-    const mask = GholmSliders.threshold(heat, mean, mu);
-    const found = GholmSliders.components(mask, size, connectivity);
-    return {mask: mask.join(''), box: GholmSliders.boxOf(found, size, readings)};
+COMPUTE = """async ([source, maps, size, mus, connectivity]) => {
+  const address = `data:text/javascript,${encodeURIComponent(source)}`;
+  const { boxOf, components, threshold, upsample } = await import(address);
+  return maps.map(({cam, mean}) => {
+    const heat = upsample(cam.flat(), cam.length, cam[0].length, size, size);
+    const stops = mus.map(mu => {
+      const mask = threshold(heat, mean, mu);
+      return {mask: mask.join(''), box: boxOf(components(mask, size, size, connectivity), size, size)};
+    });
+    return {heat: [...heat], stops};
   });
-  return {heat: [...heat], stops};
-})"""
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def bits(mask: str, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("connectivity", [8, 4])
-def test_boxes_and_masks_are_those_of_pytorch(birds, tab, tmp_path, connectivity):
+def test_boxes_and_masks_are_those_of_pytorch(birds, tab, connectivity):
     """50 pictures x 20 values of mu. A mask may differ only where heat and threshold agree to float32's last digits.
 
     On a processor that rounds after each product, unlike the script, that could be so for a pixel in a million.
@@ -61,8 +63,8 @@ def test_boxes_and_masks_are_those_of_pytorch(birds, tab, tmp_path, connectivity
         heats.append(upsample(cam, image.shape[-1])[0])
         maps.append({"cam": cam[0].tolist(), "mean": float(masking.heat_mean(heats[-1][None])[0])})
     size = len(heats[0])
-    readings = {"padding": 0, "min_size": 0, "square": False, "margin": 0}
-    found = with_script(tab, tmp_path).evaluate(COMPUTE, [maps, size, MUS, connectivity, readings])
+    script = (TEMPLATES / "gholm" / "geometry.js").read_text(encoding="utf-8")
+    found = tab.page.evaluate(COMPUTE, [script, maps, size, MUS, connectivity])
     assert (len(found), len(found[0]["stops"])) == (PICTURES, len(MUS))
     for heat, page in zip(heats, found, strict=True):
         np.testing.assert_allclose(np.array(page["heat"]).reshape(size, size), heat, rtol=1e-5, atol=1e-7)
@@ -72,13 +74,6 @@ def test_boxes_and_masks_are_those_of_pytorch(birds, tab, tmp_path, connectivity
             level = mu * float(heat.mean())
             assert np.abs(heat.numpy()[differ] - level).max(initial=0) <= 4 * np.spacing(np.float32(level))
             assert stop["box"] == box or differ.any()
-
-
-def with_script(tab: Tab, folder: Path):
-    """An empty page with the script."""
-    write_assets(folder / "assets", "sliders.js")
-    (folder / "page.html").write_text('<!DOCTYPE html><script src="assets/sliders.js"></script>')
-    return tab.open(folder / "page.html")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Pages and decks as files: what is in them, where their links lead, and when a notebook has to run again."""
 
+import json
 import re
 import shutil
 
@@ -9,7 +10,7 @@ import pytest
 from gholm_kit.pages import execute
 from gholm_kit.pages.deck import Decks, stage
 from gholm_kit.pages.execute import publish, with_outputs
-from gholm_kit.pages.render import mathml, slug, tidied
+from gholm_kit.pages.render import mathml, script_json, slug, tidied
 from gholm_kit.pages.site import DOCUMENTS, Site, chapter
 from tests.browser.pages import (
     NOTEBOOKS,
@@ -45,6 +46,13 @@ def test_equations_become_mathml(latex):
 def test_an_equation_that_cannot_be_shown_is_quoted():
     with pytest.raises(ValueError, match=r"cannot be shown: \\nosuchthing x"):
         mathml(r"\nosuchthing x")
+
+
+def test_no_text_closes_the_script_that_holds_it():
+    classes = ["</script><b>", "<!--", '红 & "quoted"']
+    written = script_json(classes)
+    assert "<" not in written
+    assert json.loads(written) == classes
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
