@@ -24,7 +24,7 @@ REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js")
 class Decks(Site):
     """The decks of one folder, one a chapter, and an index."""
 
-    assets = (*Site.assets, "deck.css", "deck.js")
+    assets = ("page.css", "page.js", "sliders.css", "sliders.js", "deck.css", "deck.js")
     template = "deck.html.j2"
     heading = "GHOLM-Net: slides"
 
