@@ -84,6 +84,11 @@ class _Markdown(IPythonRenderer):
         target = self.links(url)
         return text if target is None else super().link(text, target, title)
 
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        # nbconvert embeds pictures below the document's own folder only; others go where a link to them would.
+        outside = url.startswith("../")
+        return super().image(text, (self.links(url) or url) if outside else url, title)
+
 
 class Exporter(HTMLExporter):
     """nbconvert's exporter with this folder's templates and Markdown."""

@@ -6,6 +6,7 @@ import shutil
 
 import nbformat
 import pytest
+from PIL import Image
 
 from gholm_kit.pages import execute
 from gholm_kit.pages.deck import Decks, stage
@@ -123,6 +124,15 @@ def test_a_link_out_of_the_project_is_not_followed(project, tmp_path):
     folder = made(Site, project, tmp_path / "out")
     assert "private" not in (folder / "01_other.html").read_text()
     assert not list(folder.rglob("private.txt"))
+
+
+def test_a_picture_of_another_folder_goes_along(project, tmp_path):
+    root, _ = project
+    Image.new("RGB", (3, 3)).save(root / "figures" / "one.png")
+    (root / "data" / "NOTE.md").write_text("# Note\n\n## A note\n\n![a figure](../figures/one.png)\n")
+    folder = made(Site, project, tmp_path / "out")
+    assert 'src="files/figures/one.png"' in (folder / "data-NOTE.html").read_text(encoding="utf-8")
+    assert (folder / "files" / "figures" / "one.png").is_file()
 
 
 def test_a_page(project, tmp_path):
