@@ -78,6 +78,7 @@ class Progress:
 
     curve     the finished epochs, as in ``Record.curve``
     done      steps so far, of ``total`` in the whole run
+    an_epoch  steps of one epoch
     seconds   time left, tests included, by the mean of this session
     so_far    gives the means of the unfinished epoch, with the keys of a curve's entry; it waits for a GPU.
               None between epochs
@@ -86,6 +87,7 @@ class Progress:
     curve: Sequence[dict[str, Any]]
     done: int
     total: int
+    an_epoch: int
     seconds: float
     so_far: Callable[[], dict[str, Any]] | None
 
@@ -197,8 +199,7 @@ class _Run:
         apart = few(config, self.split.held_out)
         held_out = self._loader(apart, train=False)[1] if apart else None
         predictions, bar, slow = None, self._bar(len(batches)), _SlowSteps(self._warn)
-        self.steps = min(len(batches) * config.epochs, config.max_steps or sys.maxsize)  # of the whole run
-        self.since, self.steps_before = start, self.steps_done  # what the time left is reckoned from
+        self.started, self.steps_before = start, self.steps_done  # what the time left is reckoned from
         for epoch in range(len(self.curve), config.epochs):
             if self._out_of_steps():
                 break
@@ -214,7 +215,7 @@ class _Run:
             self.curve.append(entry)
             self._save_checkpoint(self.seconds + time.perf_counter() - start)
             self._report(entry)
-            self._tell()
+            self._tell(len(batches))
             if final:
                 break
         bar.close()
@@ -267,19 +268,22 @@ class _Run:
             self.pace.step()
             slow.step()
             bar.update()
-            self._tell(meter.means)
+            self._tell(len(images), meter.means)
             if self._out_of_steps():
                 break
         entry = {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
         self.pace.end()
         return entry
 
-    def _tell(self, so_far: Callable[[], dict[str, Any]] | None = None) -> None:
+    def _tell(self, an_epoch: int, so_far: Callable[[], dict[str, Any]] | None = None) -> None:
         """Tell the watcher; ``so_far`` only inside an epoch."""
-        if self.watch:
-            done = self.steps_done
-            each = (time.perf_counter() - self.since) / max(done - self.steps_before, 1)
-            self.watch(Progress(self.curve, done, self.steps, each * (self.steps - done), so_far))
+        if self.watch is None:
+            return
+        done, total = self.steps_done, an_epoch * self.config.epochs
+        if self.config.max_steps is not None:
+            total = min(total, self.config.max_steps)
+        each = (time.perf_counter() - self.started) / max(done - self.steps_before, 1)  # seconds
+        self.watch(Progress(self.curve, done, total, an_epoch, each * (total - done), so_far))
 
     def _require_finite(
         self, terms: dict[str, Tensor], meter: _Meter, epoch: int, step: int, index: Tensor
