@@ -105,9 +105,10 @@ def heat_over(ax: Axes, image: np.ndarray, heat: np.ndarray, mu: float | None = 
     return artist
 
 
-def heat_bar(fig: Figure, artist, axes, mu: float | None = None) -> None:
-    """The colour bar of :func:`heat_over`, with mu marked."""
-    bar = fig.colorbar(artist, ax=axes, shrink=0.8, extend="max", label="heat / its mean")
+def heat_bar(fig: Figure, artist, axes=None, mu: float | None = None, cax: Axes | None = None) -> None:
+    """The colour bar of :func:`heat_over`, with mu marked; beside ``axes``, or in a place of its own, ``cax``."""
+    place = {"ax": axes, "shrink": 0.8} if cax is None else {"cax": cax}
+    bar = fig.colorbar(artist, extend="max", label="heat / its mean", **place)
     if mu is not None:
         bar.ax.axhline(mu, color="white", linewidth=4)
         bar.ax.axhline(mu, color="black", linewidth=1.8)

@@ -323,6 +323,7 @@ def results_table(records: Iterable[Record], name: str = "results", title: str =
     Accuracy in percent at the last epoch; "answer" is Raw + Crop, or Raw alone. A row is compared with the row above
     if the two differ in their branches only.
     """
+    records = list(records)
     rows: list[dict[str, Any]] = []
     above: list[Record] = []
     recipe = None
@@ -331,7 +332,26 @@ def results_table(records: Iterable[Record], name: str = "results", title: str =
         delta = change(own, above) if steady else None
         rows.append(_result_row(own, delta))
         above, recipe = own, key[:-2]
-    return Table(name, title, rows, [RESULT_NOTE])
+    return Table(name, title, rows, [RESULT_NOTE, *weights_notes(records)])
+
+
+def weights_notes(records: Iterable[Record]) -> list[str]:
+    """A sentence on each weights file that runs started from: which file it was, or that the records do not say."""
+    digests: dict[str, set[str | None]] = defaultdict(set)
+    for record in records:
+        config = record.settings
+        if config.weights not in ("packaged", "lite0", "none"):  # these are the same everywhere
+            name = f"timm's {config.backbone}" if config.weights == "timm" else Path(config.weights).name
+            digests[name].add(record.data.get("weights_sha256"))
+    return [f"Starting weights: {name}, {_identified(found)}." for name, found in sorted(digests.items())]
+
+
+def _identified(digests: set[str | None]) -> str:
+    known = sorted(d[:12] for d in digests if d)
+    said = ["SHA-256 " + " and ".join(known)] if known else []
+    if None in digests:
+        said.append("SHA-256 not recorded (other weights of this name give other numbers)")
+    return "; for some runs ".join(said)
 
 
 def commands(records: Iterable[Record]) -> list[str]:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import re
 import sys
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import safetensors.torch
 import timm
-import torch
 from jaxtyping import Float
 from timm.models import load_pretrained, register_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from gholm_lib.config import WEIGHTS, file_sha256
+from gholm_lib.weights_file import WeightsError, named_tensors
 
 MINI = "gholm_convnext_mini"
 MINI2 = "gholm_convnext_mini2"
@@ -46,10 +43,6 @@ if TYPE_CHECKING:
 
 else:
     Backbone = nn.Module
-
-
-class WeightsError(ValueError):
-    """Weights that are missing, broken or of another network; the message says what to do."""
 
 
 # How both mini backbones differ from ConvNeXt-S, so that they learn from little data on a CPU: an overlapping stem
@@ -241,12 +234,12 @@ def load_weights(model: nn.Module, path: str | Path, classifier: bool = False) -
         raise WeightsError(
             f"no weights file {path}; --weights takes a .safetensors or .pth file, lite0, timm or none"
         )
-    state, notes = _read(path)
+    state, notes = named_tensors(path)
     state, renamed = _renamed(state, model, path)
     own = model.state_dict()
     fresh = () if classifier else tuple(_classifier_keys(model))
     wrong = [k for k in state if k in own and k not in fresh and state[k].shape != own[k].shape]
-    missing = [k for k in own if k not in state and k not in fresh]
+    missing = [k for k in own if k not in state and k not in fresh and k not in _counters(own.keys())]
     unknown = [k for k in state if k not in own and k not in fresh]
     if wrong or missing or unknown:
         raise WeightsError(
@@ -254,49 +247,24 @@ def load_weights(model: nn.Module, path: str | Path, classifier: bool = False) -
             f"{len(unknown)} unknown {unknown[:3]}, {len(wrong)} of another shape {wrong[:3]}. "
             "Are they the weights of exactly this backbone?"
         )
+    if broken := [k for k in state if k in own and not state[k].isfinite().all()]:
+        raise WeightsError(
+            f"{path} contains values that are not finite (NaN or infinite), first in {broken[0]}: "
+            "the network diverged before it was saved; take an earlier file"
+        )
     model.load_state_dict({k: v for k, v in state.items() if k not in fresh}, strict=False)
     return (*notes, *renamed)
-
-
-# Where trainers put the weights in a checkpoint; averaged ones (EMA) come first, as timm takes them.
-_TABLES = ("state_dict_ema", "model_ema", "ema_state_dict", "state_dict", "model")
-# What wrappers put before each name: DistributedDataParallel, torch.compile, Lightning and others, this kit's runs.
-_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path), []
-        with torch.serialization.safe_globals(_harmless()):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise WeightsError(f"{path} cannot be read as weights ({type(error).__name__}: {reason})") from error
-    notes = []
-    while isinstance(state, dict) and (found := [k for k in _TABLES if isinstance(state.get(k), dict)]):
-        if len(found) > 1:
-            notes.append(f"{path.name} contains {' and '.join(found)}; {found[0]} was taken")
-        state = state[found[0]]
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path} contains no dictionary of named tensors")
-    return state, notes
-
-
-def _harmless() -> list[Any]:
-    """Types that trainers leave beside the tensors: settings and NumPy numbers. Loading them runs no code."""
-    scalar = np.float64(0).__reduce__()[0]  # NumPy's own way of unpickling a number
-    scalars = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # NumPy 1 and 2
-    kinds = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
-    return [argparse.Namespace, np.dtype, *kinds, *scalars]
 
 
 def _renamed(state: dict[str, Tensor], model: nn.Module, path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """The file's names made those of ``model``: wrappers' prefixes go; timm translates the authors' own names."""
     own, notes = model.state_dict().keys(), []
-    while prefix := next((p for p in _PREFIXES if _is_wrapped(state, own, p)), None):
-        state = {k.removeprefix(prefix): v for k, v in state.items()}
-        notes.append(f"{path.name}: the prefix {prefix!r} was taken off its names")
+    needed = own - set(_classifier_keys(model)) - _counters(own)
+    while prefix := _prefix(state, own, needed):
+        others = [k for k in state if not k.startswith(prefix)]
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        left = f", and {', '.join(others[:3])} left out" if others else ""
+        notes.append(f"{path.name}: the prefix {prefix!r} was taken off its names{left}")
     if "_conv_stem.weight" in state:
         return _from_lite0_names(state), notes
     translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
@@ -345,9 +313,24 @@ def _from_lite0_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _is_wrapped(state: dict[str, Tensor], own: Set[str], prefix: str) -> bool:
-    """Whether every name begins with ``prefix``, while none of the model's does."""
-    return all(k.startswith(prefix) for k in state) and not any(k.startswith(prefix) for k in own)
+def _prefix(state: Mapping[str, Tensor], own: Set[str], needed: Set[str]) -> str | None:
+    """What a wrapper (DistributedDataParallel, torch.compile, Lightning, ...) put before the names of the backbone.
+
+    Either all names begin with it, or the names that do are all that the model needs, as where a loss or a counter
+    lies beside the network. None of the model's own names may begin with it.
+    """
+    firsts = list(dict.fromkeys(k.split(".")[0] + "." for k in state if "." in k))
+    for prefix in firsts:
+        if any(k.startswith(prefix) for k in own):
+            continue
+        if all(k.startswith(prefix) for k in state) or all(prefix + k in state for k in needed):
+            return prefix
+    return None
+
+
+def _counters(names: Set[str]) -> set[str]:
+    """Batch norm's counters of batches, which files from before PyTorch 0.4.1 lack and which change no output."""
+    return {k for k in names if k.endswith("num_batches_tracked")}
 
 
 def _classifier_keys(model: nn.Module) -> list[str]:

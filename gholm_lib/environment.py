@@ -60,7 +60,8 @@ def undisturbed(on_gpu: bool, say: Callable[[str], None] = print) -> Iterator[No
     use TF32 on a GPU, and keep full precision on a CPU. An autocast around the run has no effect. On exit, variables
     and switches are restored.
 
-    raises SurroundingsError for a variable that can only be removed by starting a new process
+    raises SurroundingsError for a variable that can only be removed by starting a new process, and for a WORLD_SIZE
+           that no launcher of several processes has set
     """
     for name, plain in _TOO_LATE.items():
         value = os.environ.get(name, plain)
@@ -69,6 +70,7 @@ def undisturbed(on_gpu: bool, say: Callable[[str], None] = print) -> Iterator[No
                 f"the environment variable {name} is {value!r}, which changes the precision of all products "
                 f"whatever --precision says; remove it (unset {name}) and start again"
             )
+    _require_whole_launch()
     asked = ignored_variables()
     if asked:
         say(f"ignored, as a run depends only on its settings and options: {', '.join(asked)}")
@@ -80,6 +82,15 @@ def undisturbed(on_gpu: bool, say: Callable[[str], None] = print) -> Iterator[No
         for name in [k for k in os.environ if k.startswith(_ACCELERATE)]:
             del os.environ[name]
         os.environ.update(hidden)
+
+
+def _require_whole_launch() -> None:
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size != "1" and not {"MASTER_ADDR", "LOCAL_WORLD_SIZE"} & os.environ.keys():
+        raise SurroundingsError(
+            f"the environment variable WORLD_SIZE is {size!r}, but MASTER_ADDR, which torchrun and accelerate "
+            "launch set with it, is missing; remove it (unset WORLD_SIZE) for one process, or start with torchrun"
+        )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +72,40 @@ def parameter_groups(net: GHOLMNet) -> tuple[list[dict[str, Any]], list[float]]:
 Factory = Callable[[Config, int], Any]
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: what ``train`` tells its watcher after each step and after each epoch.
+
+    curve     the finished epochs, as in ``Record.curve``
+    done      steps so far, of ``total`` in the whole run
+    an_epoch  steps of one epoch
+    seconds   time left, tests included, by the mean of this session
+    so_far    gives the means of the unfinished epoch, with the keys of a curve's entry; it waits for a GPU.
+              None between epochs
+    """
+
+    curve: Sequence[dict[str, Any]]
+    done: int
+    total: int
+    an_epoch: int
+    seconds: float
+    so_far: Callable[[], dict[str, Any]] | None
+
+
+Watch = Callable[[Progress], None]
+
+
 def train(
     config: Config,
     options: RunOptions | None = None,
     data: FineGrainedData | None = None,
     network: Factory | None = None,
+    watch: Watch | None = None,
 ) -> Record:
     """Train one network, resume an interrupted run, or return the record of a finished one.
 
     network  makes the network, None a GHOLMNet; another method (``Config.method``) needs one of its own
+    watch    called after each step and each epoch, in the main process; an exception in it stops the run
 
     raises  NonFiniteError if a loss term, a weight or a prediction is not finite (the state and the images are saved
             first); OtherOriginError if the run's folder contains a record or a checkpoint made from other data or
@@ -93,7 +119,7 @@ def train(
         require_own(folder, record, config, data)
         return record
     with undisturbed(uses_gpu(options), say):
-        return _Run(config, options, data, folder, network).run()
+        return _Run(config, options, data, folder, network, watch).run()
 
 
 def require_own(folder: Path, record: Record, config: Config, data: FineGrainedData) -> None:
@@ -124,6 +150,7 @@ class _Run:
         data: FineGrainedData,
         folder: Path,
         network: Factory | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.config, self.options, self.folder = config, options, folder
         self.accelerator = make_accelerator(config, options)
@@ -142,6 +169,7 @@ class _Run:
         self.steps_done = 0
         self.pace = Pace(config.batch_size, self.accelerator.device)
         self.stage = "reading the images"  # for log lines
+        self.watch = watch if is_main_process() else None
 
     @property
     def bare_net(self) -> GHOLMNet:
@@ -171,6 +199,7 @@ class _Run:
         apart = few(config, self.split.held_out)
         held_out = self._loader(apart, train=False)[1] if apart else None
         predictions, bar, slow = None, self._bar(len(batches)), _SlowSteps(self._warn)
+        self.started, self.steps_before = start, self.steps_done  # what the time left is reckoned from
         for epoch in range(len(self.curve), config.epochs):
             if self._out_of_steps():
                 break
@@ -186,6 +215,7 @@ class _Run:
             self.curve.append(entry)
             self._save_checkpoint(self.seconds + time.perf_counter() - start)
             self._report(entry)
+            self._tell(len(batches))
             if final:
                 break
         bar.close()
@@ -238,11 +268,22 @@ class _Run:
             self.pace.step()
             slow.step()
             bar.update()
+            self._tell(len(images), meter.means)
             if self._out_of_steps():
                 break
         entry = {"epoch": epoch + 1, "lr": rate, **meter.means(self.accelerator)}
         self.pace.end()
         return entry
+
+    def _tell(self, an_epoch: int, so_far: Callable[[], dict[str, Any]] | None = None) -> None:
+        """Tell the watcher; ``so_far`` only inside an epoch."""
+        if self.watch is None:
+            return
+        done, total = self.steps_done, an_epoch * self.config.epochs
+        if self.config.max_steps is not None:
+            total = min(total, self.config.max_steps)
+        each = (time.perf_counter() - self.started) / max(done - self.steps_before, 1)  # seconds
+        self.watch(Progress(self.curve, done, total, an_epoch, each * (total - done), so_far))
 
     def _require_finite(
         self, terms: dict[str, Tensor], meter: _Meter, epoch: int, step: int, index: Tensor

@@ -6,7 +6,6 @@ import base64
 import gzip
 import html
 import json
-import re
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -21,11 +20,11 @@ from gholm_kit.export.source import Source, open_source, pictures_of
 from gholm_kit.live.runtime import VERSION, Runtime, load_runtime
 from gholm_kit.live.tour import STEPS
 from gholm_kit.pages.render import mathml
+from gholm_kit.pages.scripts import bundled
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.records import write_whole
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("geometry.js", "picture.js", "live.js")  # in the order in which they need each other
 SAMPLES = 12
 PARTS = {
     "image": "The picture as the network sees it",
@@ -36,15 +35,8 @@ PARTS = {
     "drop": "Drop, hot pixels erased",
 }
 BRANCHES = {"raw": "Raw", "crop": "Crop", "both": "Raw + Crop: the answer", "drop": "Drop"}
-# What geometry.js has in one way only, and in which.
-_ONLY = {
-    "crop_mask": "upsampled",
-    "crop_padding": 0,
-    "crop_min_size": 0,
-    "crop_square": False,
-    "crop_margin": 0,
-}
-_ONLY |= {"crop_box": "heatmap", "answer": "logits"}
+# What the page has in one way only, and in which.
+_ONLY = {"crop_mask": "upsampled", "crop_box": "heatmap", "answer": "logits"}
 
 
 def live(names: tuple[str, ...], out: Path, options: RunOptions | None = None) -> list[Path]:
@@ -69,8 +61,12 @@ def page(
 
     other  address of another such page to link to
     """
-    _require_shown(source.net.config)
+    config = source.net.config
+    _require_shown(config)
     about = source.described | {
+        "adjust": {
+            name: getattr(config, f"crop_{name}") for name in ("padding", "min_size", "square", "margin")
+        },
         "samples": _samples(source, options),
         "colours": _colours(),
         "heat_max": style.HEAT_MAX,
@@ -86,14 +82,14 @@ def page(
         steps=[_step(step) for step in STEPS],
         parts=PARTS,
         branches=BRANCHES,
-        side=source.net.config.image_size,
+        side=config.image_size,
         runtime=VERSION,
         licence=_licence(source),
         about=json.dumps(about, ensure_ascii=False).replace("</", "<\\/"),
         wasm=_packed(runtime.wasm),
         model=_packed(_graph(source)),
         ort=runtime.script.replace("</script", "<\\/script"),
-        script=_script(),
+        script=bundled(PAGE / "live.js"),
     )
 
 
@@ -101,7 +97,7 @@ def _require_shown(config: Config) -> None:
     for name, value in _ONLY.items():
         if getattr(config, name) != value:
             raise ValueError(
-                f"the page shows the paper's method only, with {name} {value!r}, but this network was trained with "
+                f"the page shows only networks with {name} {value!r}, but this one was trained with "
                 f"{getattr(config, name)!r}; `gholm look --run` shows it"
             )
 
@@ -151,9 +147,3 @@ def _graph(source: Source) -> bytes:
 
 def _packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
-
-
-def _script() -> str:
-    """The modules of the page as one: what a file may not import from another file stands before it."""
-    parts = [(PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join(re.sub(r"^import .*\n|^export (?=\w)", "", part, flags=re.M) for part in parts)

@@ -2,8 +2,8 @@
 
 A cell's slide type (slide, subslide, fragment, skip, notes) says where it goes. Solutions, checks and plumbing are
 left out; so is the code of a cell that shows a picture or controls, so that these can be large. Controls that need a
-running notebook are left out; those that a page can move by itself (`live.js`) stay. What is too much for one slide
-is spread over several, in the browser (`deck.js`), where the size of things is known.
+running notebook are left out; those that a page can move by itself (`sliders.js`) stay. What is too much for one
+slide is spread over several, in the browser (`deck.js`), where the size of things is known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from gholm_kit.pages.render import LIVE_VIEW, WIDGET_VIEW, has_picture, package_folder, tidied
+from gholm_kit.pages.render import SLIDERS_VIEW, WIDGET_VIEW, has_picture, package_folder, tidied
 from gholm_kit.pages.site import Site
 
 LEFT_OUT = {"parameters", "plumbing", "solution", "check"}
@@ -24,7 +24,7 @@ REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js")
 class Decks(Site):
     """The decks of one folder, one a chapter, and an index."""
 
-    assets = (*Site.assets, "deck.css", "deck.js")
+    assets = ("page.css", "page.js", "sliders.css", "sliders.js", "deck.css", "deck.js")
     template = "deck.html.j2"
     heading = "GHOLM-Net: slides"
 
@@ -118,4 +118,4 @@ def _trim(cell: nbformat.NotebookNode) -> None:
 
 def _needs_kernel(output: nbformat.NotebookNode) -> bool:
     data = output.get("data", {})
-    return WIDGET_VIEW in data and LIVE_VIEW not in data
+    return WIDGET_VIEW in data and SLIDERS_VIEW not in data

@@ -24,12 +24,14 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 from traitlets import Any as AnyTrait
 
+from gholm_kit.pages.scripts import bundled
+
 TEMPLATES = Path(__file__).parent / "templates"
 CONTENTS_PLACE = "<!-- contents -->"  # replaced when all headings are known
 CONTENTS_FROM = 3  # headings; a list of fewer would be of no use
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
-LIVE_VIEW = "application/vnd.gholm.live+json"  # what a panel brings for `live.js`, beside its widget
+SLIDERS_VIEW = "application/vnd.gholm.sliders+json"  # what a panel brings for `sliders.js`, beside its widget
 Links = Callable[
     [str], "str | None"
 ]  # a link as written → where it leads on the page; None: no link, text only
@@ -82,6 +84,11 @@ class _Markdown(IPythonRenderer):
         target = self.links(url)
         return text if target is None else super().link(text, target, title)
 
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        # nbconvert embeds pictures below the document's own folder only; others go where a link to them would.
+        outside = url.startswith("../")
+        return super().image(text, (self.links(url) or url) if outside else url, title)
+
 
 class Exporter(HTMLExporter):
     """nbconvert's exporter with this folder's templates and Markdown."""
@@ -115,7 +122,7 @@ class Exporter(HTMLExporter):
     def default_filters(self):
         yield from super().default_filters()
         yield "mathml", lambda latex: mathml(latex.strip().strip("$"), display=True)
-        yield "live", lambda data: data.get(LIVE_VIEW)
+        yield "sliders", lambda data: data.get(SLIDERS_VIEW)
         yield "script_json", script_json
 
 
@@ -194,10 +201,14 @@ def has_picture(cell: nbformat.NotebookNode) -> bool:
 
 
 def write_assets(folder: Path, *names: str) -> None:
-    """Put the named files of `templates/gholm` into a folder, with colours for code and the font for equations."""
+    """Put the named files of `templates/gholm` into a folder, with colours for code and the font for equations.
+
+    A script brings what it imports.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        text = (TEMPLATES / "gholm" / name).read_text(encoding="utf-8")
+        path = TEMPLATES / "gholm" / name
+        text = bundled(path) if path.suffix == ".js" else path.read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")
     light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs('[data-theme="dark"] .highlight')

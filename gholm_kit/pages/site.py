@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from gholm_kit.pages.render import render, slug, write_assets
+from gholm_kit.pages.render import render, script_json, slug, write_assets
+from gholm_kit.pages.search import Section, sections
 
 API = "api/index.html"  # the reference, where `api.write_api` has written it beside the chapters
 DOCUMENTS = {  # what the front page leads to besides the chapters
@@ -73,7 +74,7 @@ class Site:
         root: links to files below it are followed: Markdown gets a page, other files are copied to `files/`.
     """
 
-    assets = ("page.css", "page.js", "live.css", "live.js")
+    assets: tuple[str, ...] = ("page.css", "page.js", "sliders.css", "sliders.js", "search.js")
     template = "page.html.j2"
     heading = "GHOLM-Net, taught and reproduced"
 
@@ -88,6 +89,7 @@ class Site:
         self._written: set[Path] = set()
         self._documents: list[Path] = []  # Markdown files that a page points to
         self._files: set[Path] = set()  # other files that a page points to
+        self._sections: list[Section] = []  # for the search
 
     def write(self, source: Path, notebook: nbformat.NotebookNode) -> Path:
         """Write the page of one executed notebook; returns its path.
@@ -111,15 +113,18 @@ class Site:
         return path
 
     def finish(self) -> Path | None:
-        """Write the index, and the documents and files that the pages point to; returns the index.
+        """Write the front page, the documents and files that the pages point to, and the index of the search.
 
-        Nothing is written, and None returned, when there is no page.
+        Returns the front page. Nothing is written, and None returned, when there is no page.
         """
         if not self._written:
             return None
         index = self._text("index.html", self.root / "index.md", self.index())
         for document in self._documents:  # grows while its pages are written
             self._text(self._document_page(document), document, document.read_text(encoding="utf-8"))
+        if "search.js" in self.assets:
+            found = f"globalThis.searchIndex = {script_json(self._sections)};\n"
+            (self.folder / "assets" / "search-index.js").write_text(found, encoding="utf-8")
         for file in sorted(self._files):
             copy = self.folder / "files" / file.relative_to(self.root)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +197,9 @@ class Site:
 
     def _page(self, name: str, source: Path, notebook: nbformat.NotebookNode, **page) -> Path:
         template = self.template if source in self.chapters else Site.template
+        page |= {"searchable": "search.js" in self.assets}
         html = render(notebook, source, template, lambda url: self.link(source, url), **page)
+        self._sections += sections(html, name, page["chapter"].title)
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(html, encoding="utf-8")

@@ -14,7 +14,6 @@ import timm
 
 from gholm_kit.reproduction.questions import LEDGER
 from gholm_lib.config import WEIGHTS, Config, load_config
-from gholm_lib.datasets import DataError, dataset_info, load_dataset
 
 DATASETS = {
     "paper": {name: name for name in ("cub", "cars", "aircraft", "dogs")},
@@ -63,19 +62,6 @@ class Job:
     def name(self) -> str:
         """The name of the folder for its record."""
         return self.config.run_id + (f"-tested-at-mu-{self.tested_mu:g}" if self.tested_mu else "")
-
-
-def here_or_drawn(dataset: str, root: Path | None = None) -> str:
-    """The data set or, where it is not here, the drawn family that stands for it, and then a line says so."""
-    drawn = DATASETS["mini"].get(dataset, dataset)
-    try:
-        load_dataset(dataset, root)
-    except DataError:
-        if drawn == dataset:
-            raise
-        print(f"{dataset} is not here, so {drawn} is used instead; {dataset_info(dataset).next_step}")
-        return drawn
-    return dataset
 
 
 def config_for(preset: str, dataset: str, row: str = OURS, **changes) -> Config:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gholm_kit.reproduction.jobs import Job
-from gholm_kit.table import Table, results_table
+from gholm_kit.table import Table, results_table, weights_notes
 from gholm_lib.paths import records_folder
 from gholm_lib.records import Record, load_records
 
@@ -18,8 +18,7 @@ NOTES = [
     "CUB test images as here, and used for Cars unchanged. With one seed, intervals and p cover the choice of test "
     "images only, not the differences between seeds.",
     f"`gholm reproduce --photographs --weights {STARTED_FROM}` makes these runs again, on those of the two sets "
-    "that are here, and shows the kept accuracies beside the new ones. The records do not say which weights that "
-    "file contained; another ImageNet MobileNetV2 gives other numbers.",
+    "that are here, and shows the kept accuracies beside the new ones.",
 ]
 
 
@@ -52,9 +51,10 @@ def photograph_jobs(weights: Sequence[Path]) -> list[Job]:
 
 def beside_kept(records: Path) -> Table:
     """The accuracies of the runs recorded in ``records``, beside those of the kept runs."""
-    again = {_row(r): r for r in load_records(records)}
+    old, new = load_records(kept_folder()), load_records(records)
+    again = {_row(r): r for r in new}
     rows = []
-    for kept in load_records(kept_folder()):
+    for kept in old:
         here = again.get(_row(kept))
         rows.append(
             {
@@ -64,7 +64,8 @@ def beside_kept(records: Path) -> Table:
                 "made again": "not run" if here is None else here.accuracy,
             }
         )
-    return Table("photographs_again", "Runs on photographs, made again", rows, NOTES)
+    notes = [*NOTES, *weights_notes([*old, *new])]
+    return Table("photographs_again", "Runs on photographs, made again", rows, notes)
 
 
 def _row(record: Record) -> tuple[str, str]:

@@ -205,7 +205,8 @@ def in_words(
     gone = 100 * float(seen.erased_mask.float().mean())
     return (
         f"{photo.name}: Raw says {said['raw']}. The heatmap is for {classes[seen.target]}. "
-        f"μ = {mu:.2f}: the crop is {size}, and Crop says {said['crop']}. The answer, Raw + Crop: {said['both']}. "
+        f"μ = {mu:.2f}: the crop is {size}, and Crop says {said['crop']}. The answer, Raw + Crop: {said['both']}, "
+        f"one of the {len(classes)} classes that the network knows; it cannot name any other. "
         f"θ = {theta:.2f}: {gone:.0f} % erased, and Drop says {said['drop']}."
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gholm_kit.drawn import MiniTruth, load_truth
+from gholm_kit.teaching.ready import network_or_drawn
 from gholm_lib.config import Config, load_config
-from gholm_lib.datasets import FineGrainedData, Sample, load_dataset, samples
+from gholm_lib.datasets import DataError, FineGrainedData, Sample, samples
 from gholm_lib.imagenet import imagenet_classes, imagenet_network, imagenet_wordnet_ids
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import data_root
-from gholm_lib.runs import trained_network
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,26 @@ def open_subject(dataset: str, seed: int = 0) -> Subject:
 
     dataset  a name in the list of data sets: with the network trained on it. "samples": 500 photographs, with a
              network that has ImageNet's own classifier and was not trained further
-    raises   NotMadeError, DataError or WeightsError, which say what to run
+    Where the network or its images are not here, the drawn family takes their place, and a line says what to run.
+
+    raises   DataError, NotMadeError or WeightsError if nothing can take their place
     """
     if dataset == samples.NAME:
-        data = sample_photographs()
-        net, _ = imagenet_network()
-        return Subject(net.config, net, f"{net.config.backbone}, trained on ImageNet alone", data, None)
-    drawn = dataset.startswith("mini_")
-    config = load_config("mini" if drawn else "paper", dataset=dataset, seed=seed)
-    data = load_dataset(dataset)
-    net, source = trained_network(config)
-    return Subject(config, net, source, data, load_truth(data.root) if drawn else None)
+        try:
+            return _photographs()
+        except DataError as error:
+            dataset = "mini_birds"
+            print(f"{dataset} is used instead of the photographs: {error}")
+    preset = "mini" if dataset.startswith("mini_") else "paper"
+    config, data, net, source = network_or_drawn(load_config(preset, dataset=dataset, seed=seed))
+    truth = load_truth(data.root) if config.dataset.startswith("mini_") else None
+    return Subject(config, net, source, data, truth)
+
+
+def _photographs() -> Subject:
+    data = sample_photographs()
+    net, _ = imagenet_network()
+    return Subject(net.config, net, f"{net.config.backbone}, trained on ImageNet alone", data, None)
 
 
 def sample_photographs() -> FineGrainedData:

@@ -39,7 +39,8 @@ class DatasetInfo:
 
     `expected` is (classes, training images, test images) from the paper's Table 1. `ends` is the
     owner's first and last class. Both are None for the drawn sets. `inner` is the folder inside the
-    archives that becomes `folder`; "" means the whole archive.
+    archives that becomes `folder`; "" means the whole archive. `stands_for` is the real set whose layout a
+    drawn set has.
     """
 
     name: str
@@ -55,6 +56,7 @@ class DatasetInfo:
     ends: tuple[str, str] | None = None
     archives: tuple[ArchiveFile, ...] = ()
     inner: str = ""
+    stands_for: str | None = None
 
     @property
     def is_mini(self) -> bool:
@@ -198,6 +200,7 @@ def _mini(real: DatasetInfo, family: str) -> DatasetInfo:
         page="drawn by this kit (gholm_kit/drawn)",
         terms="MIT, as the kit itself; teaching data.",
         download="nothing to download, drawn on your machine in seconds",
+        stands_for=real.name,
     )
 
 

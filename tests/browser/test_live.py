@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from gholm_kit.export.source import Source, open_source, pictures_of
-from gholm_kit.live.build import PAGE, page
+from gholm_kit.live.build import page
 from gholm_kit.live.runtime import RuntimeMissingError, load_runtime
 from gholm_kit.live.tour import STEPS
 from gholm_lib import masking
@@ -128,6 +129,23 @@ def test_30_pictures_as_in_pytorch(shown, birds):
     assert max(logits) <= LOGITS
     assert max(maps) <= MAPS
     assert not any(boxes)
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [{"crop_padding": 0.1, "crop_square": True}, {"crop_min_size": 0.6, "crop_margin": 0.05}],
+    ids=str,
+)
+def test_margins_of_the_box_are_those_of_the_network(tab, birds, runtime, tmp_path, readings):
+    birds = replace(birds, net=copy(birds.net))
+    birds.net.config = birds.net.config.replace(**readings)
+    (tmp_path / "margins.html").write_text(page(birds, runtime), encoding="utf-8")
+    shown = opened(tab, tmp_path / "margins.html")
+    for path in pictures_of(birds, None, 3):
+        wanted = expected(birds, path)
+        found = look(shown, path)
+        assert found["box"] == wanted["box"]
+        np.testing.assert_allclose(found["logits"]["crop"], wanted["logits"]["crop"], atol=LOGITS, rtol=0)
 
 
 SHAPES = [(300, 80), (37, 41), (2000, 1501), (128, 128), (391, 800)]
@@ -288,50 +306,3 @@ def test_the_imagenet_page(tab, runtime, tmp_path):
         assert logits <= LOGITS * max(1, np.abs(wanted["logits"]["raw"]).max())
         assert maps <= MAPS
         assert not other
-
-
-# ---------------------------------------------------------------------- geometry alone
-
-
-@pytest.fixture
-def geometry(tab):
-    """The functions of geometry.js in an empty page."""
-    script = (PAGE / "geometry.js").read_text(encoding="utf-8")
-    tab.page.goto("about:blank")
-    tab.page.add_script_tag(content=re.sub(r"^export ", "", script, flags=re.M))
-    return tab.page
-
-
-@pytest.mark.parametrize("connectivity", [4, 8])
-def test_components_and_boxes_of_random_masks_are_the_librarys(geometry, connectivity):
-    source = np.random.default_rng(0)
-    masks = [source.random((13, 17)) < share for share in np.linspace(0, 1, 60)]
-    found = geometry.evaluate(
-        """([masks, n]) => masks.map((mask) => box(largestComponent(Uint8Array.from(mask), 17, 13, n), 17, 13))""",
-        [[mask.astype(int).flatten().tolist() for mask in masks], connectivity],
-    )
-    assert found == masking.largest_component_boxes(torch.tensor(np.array(masks)), connectivity).tolist()
-
-
-@pytest.mark.parametrize(
-    ("h", "w", "height", "width"), [(7, 7, 112, 112), (3, 5, 40, 31), (1, 1, 4, 4), (8, 8, 8, 8)]
-)
-def test_upsampling_is_pytorchs(geometry, h, w, height, width):
-    cam = torch.rand(1, h, w, generator=torch.Generator().manual_seed(0))
-    found = geometry.evaluate(
-        "([cam, ...sizes]) => [...upsample(Float32Array.from(cam), ...sizes)]",
-        [cam.flatten().tolist(), h, w, height, width],
-    )
-    torch.testing.assert_close(torch.tensor(found).view(1, height, width), upsample(cam, (height, width)))
-
-
-@pytest.mark.parametrize("times", ["mean", "max"])
-def test_what_equals_the_threshold_is_not_above_it(geometry, times):
-    heat = torch.tensor([[[0.0, 1.0], [2.0, 5.0]]])  # mean 2, maximum 5: factor 1 and 0.4 give 2
-    factor = 1.0 if times == "mean" else 0.4
-    found = geometry.evaluate(
-        "([heat, factor, times]) => [...threshold(Float32Array.from(heat), factor, times)]",
-        [heat.flatten().tolist(), factor, times],
-    )
-    assert found == [0, 0, 0, 1]
-    assert masking.threshold(heat, factor, times).flatten().tolist() == [bool(v) for v in found]

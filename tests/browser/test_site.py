@@ -66,6 +66,19 @@ def test_the_way_through_the_chapters(chapters, tab):
     assert page.url.endswith(NOTEBOOKS[0].with_suffix(".html").name)
 
 
+def test_the_search_leads_from_any_page_to_a_heading_of_another(small, tab):
+    page = tab.open(small / "01_other.html")
+    page.fill(".search", "equation VARY nowhere")
+    page.wait_for_function("document.querySelector('.results p').textContent === 'Found: 0'")
+    page.fill(".search", "much VARY")
+    page.wait_for_function("document.querySelectorAll('.results li').length === 1")
+    assert page.inner_text(".results li").startswith("Small things · Too much ")
+    page.keyboard.press("Tab")
+    page.click(".results a")
+    assert page.url.endswith("/00_small.html#too-much")
+    assert (tab.errors, tab.outside) == ([], [])
+
+
 @pytest.fixture(scope="module")
 def wide_tables(tmp_path_factory):
     """A page with the widest tables of the project, and with longer lines of code and print than any window."""

@@ -2,7 +2,6 @@
 
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -10,30 +9,33 @@ import pytest
 import torch
 
 from gholm_kit.pages.deck import Decks
-from gholm_kit.pages.render import WIDGET_STATE, write_assets
+from gholm_kit.pages.render import TEMPLATES, WIDGET_STATE
 from gholm_kit.pages.site import Site
 from gholm_kit.teaching import deciding_parts
 from gholm_kit.teaching.widgets import crops, erasure
-from gholm_kit.teaching.widgets.live import boxes_at, coarse_maps
+from gholm_kit.teaching.widgets.sliders import boxes_at, coarse_maps
 from gholm_lib import load_config, masking
 from gholm_lib.datasets import load_dataset
 from gholm_lib.gradcam import upsample
 from gholm_lib.runs import kept_network
-from tests.browser.pages import Page, Tab, code, show, text, v4, write_pages
+from tests.browser.pages import Page, code, show, text, v4, write_pages
 
 pytestmark = pytest.mark.browser
 
 PICTURES, MUS = 50, torch.linspace(0.5, 4.0, 20).tolist()
 # Of each map: the heat, and of each mu the mask as text of 0 and 1 and the box.
-COMPUTE = """([maps, size, mus, connectivity, readings]) => maps.map(({cam, mean}) => {
-  const heat = GholmLive.upsample(cam, size);
-  const stops = mus.map(mu => {
-    const mask = GholmLive.threshold(heat, mean, mu);
-    const found = GholmLive.components(mask, size, connectivity);
-    return {mask: mask.join(''), box: GholmLive.boxOf(found, size, readings)};
+COMPUTE = """async ([source, maps, size, mus, connectivity]) => {
+  const address = `data:text/javascript,${encodeURIComponent(source)}`;
+  const { boxOf, components, threshold, upsample } = await import(address);
+  return maps.map(({cam, mean}) => {
+    const heat = upsample(cam.flat(), cam.length, cam[0].length, size, size);
+    const stops = mus.map(mu => {
+      const mask = threshold(heat, mean, mu);
+      return {mask: mask.join(''), box: boxOf(components(mask, size, size, connectivity), size, size)};
+    });
+    return {heat: [...heat], stops};
   });
-  return {heat: [...heat], stops};
-})"""
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def bits(mask: str, size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("connectivity", [8, 4])
-def test_boxes_and_masks_are_those_of_pytorch(birds, tab, tmp_path, connectivity):
+def test_boxes_and_masks_are_those_of_pytorch(birds, tab, connectivity):
     """50 pictures x 20 values of mu. A mask may differ only where heat and threshold agree to float32's last digits.
 
     On a processor that rounds after each product, unlike the script, that could be so for a pixel in a million.
@@ -61,8 +63,8 @@ def test_boxes_and_masks_are_those_of_pytorch(birds, tab, tmp_path, connectivity
         heats.append(upsample(cam, image.shape[-1])[0])
         maps.append({"cam": cam[0].tolist(), "mean": float(masking.heat_mean(heats[-1][None])[0])})
     size = len(heats[0])
-    readings = {"padding": 0, "min_size": 0, "square": False, "margin": 0}
-    found = with_script(tab, tmp_path).evaluate(COMPUTE, [maps, size, MUS, connectivity, readings])
+    script = (TEMPLATES / "gholm" / "geometry.js").read_text(encoding="utf-8")
+    found = tab.page.evaluate(COMPUTE, [script, maps, size, MUS, connectivity])
     assert (len(found), len(found[0]["stops"])) == (PICTURES, len(MUS))
     for heat, page in zip(heats, found, strict=True):
         np.testing.assert_allclose(np.array(page["heat"]).reshape(size, size), heat, rtol=1e-5, atol=1e-7)
@@ -74,20 +76,13 @@ def test_boxes_and_masks_are_those_of_pytorch(birds, tab, tmp_path, connectivity
             assert stop["box"] == box or differ.any()
 
 
-def with_script(tab: Tab, folder: Path):
-    """An empty page with the script."""
-    write_assets(folder / "assets", "live.js")
-    (folder / "page.html").write_text('<!DOCTYPE html><script src="assets/live.js"></script>')
-    return tab.open(folder / "page.html")
-
-
 @pytest.fixture(scope="module")
 def book(birds):
     """A chapter of two cells, executed: the panels of chapters 02 and 03 for a few pictures."""
     net, study, classes = birds
     heat = deciding_parts.heat_of(net, study.images[:7])
     panels = [module.panel(net, study, heat, classes, [0, 3, 6]) for module in (crops, erasure)]
-    cells = [text("# 02 · Live: does it move?", "slide"), text("## Move μ", "slide")]
+    cells = [text("# 02 · Sliders: does it move?", "slide"), text("## Move μ", "slide")]
     for panel in panels:
         cells.append(code("sliders.panel()", show(panel._repr_mimebundle_()), kind="subslide"))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -99,11 +94,11 @@ def book(birds):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, book):
     """The page of :func:`book`, and its deck."""
-    root = tmp_path_factory.mktemp("live")
-    source = root / "02_live.ipynb"
+    root = tmp_path_factory.mktemp("sliders")
+    source = root / "02_sliders.ipynb"
     nbformat.write(book, source)
     return {
-        kind: write_pages(kind, root / kind.__name__, [source], root) / "02_live.html"
+        kind: write_pages(kind, root / kind.__name__, [source], root) / "02_sliders.html"
         for kind in (Site, Decks)
     }
 
@@ -118,7 +113,7 @@ def numbers(told: str) -> list[int]:
 
 
 def first_panel(page, number: int = 0):
-    panel = page.locator("figure.live").nth(number)
+    panel = page.locator("figure.sliders").nth(number)
     panel.locator(".words:not(:empty)").wait_for(state="attached")
     return panel
 
@@ -198,7 +193,7 @@ def test_without_the_script_the_still_picture_stays(pages, chromium):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(pages[Site].as_uri())
-    assert page.locator("figure.live img").first.is_visible()
+    assert page.locator("figure.sliders img").first.is_visible()
     assert page.locator("canvas").count() == 0
     context.close()
 
@@ -209,7 +204,7 @@ def test_a_deck_has_the_panel_in_its_place_and_its_keys_do_not_turn_slides(pages
     panel = first_panel(page)
     page.evaluate(
         """() => {
-          const {h, v} = Reveal.getIndices(document.querySelector('.live').closest('section'));
+          const {h, v} = Reveal.getIndices(document.querySelector('.sliders').closest('section'));
           Reveal.slide(h, v);
         }"""
     )

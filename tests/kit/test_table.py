@@ -188,6 +188,19 @@ def test_rows_of_one_recipe_are_compared():
     assert second["p"] == str(PValue(change.p))
 
 
+def test_notes_say_which_weights_files_runs_started_from():
+    runs = [record(4, seed, weights="somewhere/net.pth") for seed in (0, 1, 2)]
+    note = "Starting weights: net.pth, SHA-256 "
+    missing = "not recorded (other weights of this name give other numbers)"
+    assert results_table(runs).notes[1:] == [f"{note}{missing}."]
+    runs[1].data["weights_sha256"], runs[2].data["weights_sha256"] = "b" * 64, "a" * 64
+    assert results_table(runs).notes[1:] == [
+        f"{note}{'a' * 12} and {'b' * 12}; for some runs SHA-256 {missing}."
+    ]
+    assert results_table(runs[1:2]).notes[1:] == [f"{note}{'b' * 12}."]
+    assert len(results_table([record(4, seed=0)]).notes) == 1, "packaged weights are the same everywhere"
+
+
 def test_another_recipe_is_not_compared():
     table = results_table([record(4, seed=0, lr=0.01), record(2, seed=0, crop=False)])
     assert [r["difference to the row above"] for r in table.rows] == [None, None]

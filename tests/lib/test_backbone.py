@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import types
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import huggingface_hub.errors
@@ -13,17 +15,18 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from gholm_lib import backbone as module
 from gholm_lib.backbone import (
     MINI,
     MINI2,
     PACKAGED,
-    WeightsError,
     create_backbone,
     load_weights,
     packaged_weights,
 )
+from gholm_lib.weights_file import WeightsError
 
 SMALL = "resnet10t"  # 5.4 million parameters, for the tests that write files
 CLASSIFIER = {MINI: "head.fc", "mobilenetv2_100": "classifier", "resnet18": "fc", SMALL: "fc"}
@@ -91,6 +94,14 @@ def test_a_missing_packaged_file_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "packaged_weights", lambda _: tmp_path / "gone.safetensors")
     with pytest.raises(WeightsError, match=r"no weights file .*gone\.safetensors"):
         create_backbone(MINI, 4, "packaged")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = new().state_dict()
+    state["stages.0.blocks.0.conv_dw.weight"][0, 0, 0, 0] = torch.nan
+    safetensors.torch.save_file(state, tmp_path / "nan.safetensors")
+    with pytest.raises(WeightsError, match=r"nan\.safetensors contains values .* first in stages\.0"):
+        load_weights(new(), tmp_path / "nan.safetensors")
 
 
 # ---------------------------------------------------------------------- create_backbone
@@ -170,7 +181,9 @@ def test_pth_round_trip(tmp_path, suffix, wrap):
 # ---------------------------------------------------------------------- weights as people have them
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "backbone."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "backbone.", "encoder."]
+)
 def test_wrappers_prefixes_are_taken_off(tmp_path, prefix):
     source, path = new(), tmp_path / "w.pth"
     torch.save({prefix + k: v for k, v in source.state_dict().items()}, path)
@@ -179,6 +192,48 @@ def test_wrappers_prefixes_are_taken_off(tmp_path, prefix):
     assert same(source.state_dict(), model.state_dict())
     assert len(notes) == prefix.count(".")
     assert all("was taken off" in note for note in notes)
+
+
+def test_what_lies_beside_the_network_is_left_out_and_named(tmp_path):
+    source = new()
+    averaged, path = AveragedModel(source).state_dict(), tmp_path / "w.pth"
+    assert "n_averaged" in averaged
+    for beside in ({}, {"criterion.weight": torch.ones(4)}):
+        torch.save({"state_dict": averaged | beside}, path)
+        model = new(seed=1)
+        (note,) = load_weights(model, path, classifier=True)
+        assert same(source.state_dict(), model.state_dict())
+        assert note.endswith("left out")
+        assert all(name in note for name in ("n_averaged", *beside))
+
+
+@pytest.mark.parametrize("table", ["model_state_dict", "params", "net", "student"])
+def test_any_table_of_tensors_is_found(tmp_path, table):
+    source, path = new(), tmp_path / "w.pth"
+    optimizer = torch.optim.SGD(source.parameters(), lr=0.1, momentum=0.9)
+    torch.save({table: source.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}, path)
+    model = new(seed=1)
+    assert load_weights(model, path, classifier=True) == ()
+    assert same(source.state_dict(), model.state_dict())
+
+
+def test_the_content_decides_not_the_name(tmp_path):
+    state = new().state_dict()
+    safetensors.torch.save_file(state, tmp_path / "pytorch_model.bin")
+    torch.save(state, tmp_path / "model.safetensors")
+    for name in ("pytorch_model.bin", "model.safetensors"):
+        model = new(seed=1)
+        load_weights(model, tmp_path / name, classifier=True)
+        assert same(state, model.state_dict())
+
+
+def test_counters_that_old_files_lack_may_be_missing(tmp_path):
+    source = timm.create_model("mobilenetv2_050", num_classes=4)
+    old = {k: v for k, v in source.state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "w.pth")
+    model = timm.create_model("mobilenetv2_050", num_classes=4)
+    load_weights(model, tmp_path / "w.pth", classifier=True)
+    assert same(old, {k: v for k, v in model.state_dict().items() if k in old})
 
 
 def test_averaged_weights_are_taken_and_said(tmp_path):
@@ -191,12 +246,19 @@ def test_averaged_weights_are_taken_and_said(tmp_path):
     assert create_backbone(MINI, 4, path).weights_notes == notes
 
 
-def test_settings_and_numbers_beside_the_tensors_do_no_harm(tmp_path):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_settings_and_numbers_beside_the_tensors_do_no_harm(tmp_path, zipped):
     source, path = new(), tmp_path / "w.pth"
-    settings = argparse.Namespace(
-        lr=np.float64(0.1), epochs=np.int64(3), best=np.float32(0.5), done=np.bool_(True)
-    )
-    torch.save({"model": source.state_dict(), "args": settings, "best": np.float64(91.8)}, path)
+    settings = argparse.Namespace(lr=np.float64(0.1), epochs=np.int64(3), out=Path("runs"))
+    history = defaultdict(list, {"loss": [1.0]})
+    content = {"model": source.state_dict(), "args": settings, "best": np.float64(91.8), "history": history}
+    if zipped:  # before PyTorch 1.6, files could not be asked which types are in them
+        content |= {
+            "mean": np.zeros(3),
+            "more": types.SimpleNamespace(a={1, 2}),
+            "words": Counter("aab"),
+        }
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
     model = new(seed=1)
     load_weights(model, path, classifier=True)
     assert same(source.state_dict(), model.state_dict())
@@ -320,17 +382,42 @@ class Payload:
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_a_pickled_object_is_refused_and_not_run(tmp_path):
+def test_a_pickled_object_is_not_run(tmp_path):
     marker = tmp_path / "the-code-ran"
     torch.save({"model": new().state_dict(), "hook": Payload(marker)}, tmp_path / "zip.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(marker)))
-    torch.save(new(), tmp_path / "module.pth")  # a whole nn.Module, as some people save it
-    for name in ("zip.pth", "plain.pth", "module.pth"):
-        with pytest.raises(WeightsError, match=f"{name} cannot be read as weights"):
-            load_weights(new(), tmp_path / name)
+    for name in ("zip", "plain"):
+        with pytest.raises(WeightsError, match=rf"{name}\.pth cannot be read as weights"):
+            load_weights(new(), tmp_path / f"{name}.pth")
     assert not marker.exists()
     pickle.loads((tmp_path / "plain.pth").read_bytes())
     assert marker.exists()  # so the trap itself works
+
+
+def test_a_whole_network_is_not_a_table_of_tensors(tmp_path):
+    torch.save(new(), tmp_path / "w.pth")  # as some people save it
+    with pytest.raises(WeightsError, match=r"no dictionary of named tensors; save net\.state_dict\(\)"):
+        load_weights(new(), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty (0 bytes)"),
+        (b"<!DOCTYPE html><p>404", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12", "`git lfs pull`"),
+        (b"PK\3\4 and no more", "it is damaged or of another kind"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_what_a_file_is_instead(tmp_path, content, said, suffix):
+    path = tmp_path / f"w.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        load_weights(new(), path)
+    assert said in str(caught.value)
+    assert "weights_only" not in str(caught.value), "PyTorch's advice to run any code in the file is not ours"
+    assert "\n" not in str(caught.value)
 
 
 # ---------------------------------------------------------------------- the model hub

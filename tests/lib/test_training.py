@@ -881,3 +881,43 @@ def test_a_control_without_its_boxes_stops_before_it_starts(options):
     with pytest.raises(ValueError, match='crop_box="object" needs a box for each image, but cub has none'):
         train(config, options)
     assert not (options.runs / config.run_id).exists()
+
+
+# ---------------------------------------------------------------------- a watcher
+
+
+def test_a_watcher_sees_every_step_and_epoch_and_changes_nothing(options, monkeypatch, tmp_path):
+    """Four steps and a test an epoch; each look at the clock is a second later."""
+    now = iter(range(10_000))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(now)))
+    seen = []
+
+    def watch(progress: training.Progress) -> None:
+        so_far = progress.so_far() if progress.so_far else None
+        seen.append((len(progress.curve), progress.done, progress.total, progress.seconds, so_far))
+
+    record = train(CONFIG, options, watch=watch)
+    epoch = [(0, n, 8) for n in range(1, 5)] + [(1, 4, 8)]
+    assert [s[:3] for s in seen] == [*epoch, *((e + 1, n + 4, t) for e, n, t in epoch)]
+    assert [s[4] is None for s in seen] == 2 * [False, False, False, False, True]
+    assert seen[3][4]["losses"] == pytest.approx(record.curve[0]["losses"])
+    assert seen[3][4]["train_accuracy"] == record.curve[0]["train_accuracy"]
+    assert all(s[3] > 0 for s in seen if s[1] < 8)
+    assert seen[-1][3] == 0
+    monkeypatch.undo()
+    alone = dataclasses.replace(options, runs=tmp_path / "alone")
+    train(CONFIG, alone)
+    assert_same_result(options.runs / CONFIG.run_id, alone.runs / CONFIG.run_id)
+
+
+def test_a_watcher_of_a_resumed_run_counts_on_and_a_finished_run_is_silent(options):
+    def stop(progress: training.Progress) -> None:
+        if progress.done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, options, watch=stop)
+    done: list[int] = []
+    train(CONFIG, options, watch=lambda progress: done.append(progress.done))
+    assert done == [5, 6, 7, 8, 8]
+    train(CONFIG, options, watch=lambda progress: pytest.fail("nothing is trained"))

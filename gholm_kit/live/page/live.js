@@ -1,5 +1,5 @@
 // The page: one picture through the network, everything recomputed as you move mu and theta or choose a class.
-import { box, erase, heatMean, largestComponent, threshold, upsample } from "./geometry.js";
+import { adjust, boxOf, components, erase, levelOf, threshold, upsample } from "../../pages/templates/gholm/geometry.js";
 import { PictureError, readPicture, toInput } from "./picture.js";
 
 const about = JSON.parse(document.getElementById("about").textContent);
@@ -47,16 +47,17 @@ async function firstLook(session, input, target) {
 
 /** Box, crop and erased image, and what the network says of them. */
 async function secondLook(session, input, first, mu, theta) {
-  const mask = threshold(first.heat, mu, about.mu_times);
-  const component = largestComponent(mask, side, side, about.connectivity);
-  const found = box(component, side, side);
-  const hot = threshold(first.heat, theta, about.theta_times);
+  const mask = threshold(first.heat, levelOf(first.heat, about.mu_times), mu);
+  const found = components(mask, side, side, about.connectivity);
+  const box = adjust(boxOf(found, side, side), side, side, about.adjust);
+  const hot = threshold(first.heat, levelOf(first.heat, about.theta_times), theta);
   const erased = erase(input.planes, hot);
-  const out = await run(session, [input.planes, erased], [0, 0], [found, [0, 0, side, side]]);
+  const out = await run(session, [input.planes, erased], [0, 0], [box, [0, 0, side, side]]);
   const classes = about.classes.length;
   const raw = first.raw, crop = out.crop_logits.slice(0, classes);
   return {
-    mask, component, box: found, hot, erased,
+    mask, hot, box, erased,
+    component: new Set(found[0]?.pixels),
     cropped: out.crop.slice(0, 3 * side * side),
     logits: { raw, crop, both: raw.map((value, k) => value + crop[k]), drop: out.raw_logits.slice(classes) },
   };
@@ -81,7 +82,7 @@ function fromPlanes(planes) {
 
 /** The picture in grey with the heat over it, see-through where there is none; heat in units of its mean. */
 function heated(bytes, heat) {
-  const mean = heatMean(heat) || 1;
+  const mean = levelOf(heat) || 1;
   return (at) => {
     const grey = (bytes[3 * at] + bytes[3 * at + 1] + bytes[3 * at + 2]) / 3;
     const place = Math.min(255, Math.round(heat[at] / mean / about.heat_max * 255));
@@ -102,7 +103,7 @@ function draw(input, first, second) {
   const seen = (at) => [input.bytes[3 * at], input.bytes[3 * at + 1], input.bytes[3 * at + 2]];
   paint("image", seen);
   paint("heat", heated(input.bytes, first.heat));
-  paint("mask", (at) => (second.component[at] ? [255, 255, 255] : second.mask[at] ? [150, 150, 150] : [20, 20, 20]));
+  paint("mask", (at) => (second.component.has(at) ? [255, 255, 255] : second.mask[at] ? [150, 150, 150] : [20, 20, 20]));
   frame(paint("box", seen), second.box);
   paint("crop", fromPlanes(second.cropped));
   paint("drop", fromPlanes(second.erased));

@@ -1,5 +1,6 @@
 // From a picture file to the network's input, as gholm_lib.loading.to_input prepares it. The square is made as Pillow
 // makes it, step by step and with its rounding, so that the page and PyTorch see the same pixels.
+import { roundHalfEven } from "../../pages/templates/gholm/geometry.js";
 
 const MAX_BYTES = 50e6, MAX_PIXELS = 50e6; // as gholm_kit.teaching.photos
 
@@ -57,11 +58,6 @@ export function toInput(picture, about) {
     }
   }
   return { bytes, planes, side };
-}
-
-function roundHalfEven(value) {
-  const below = Math.floor(value);
-  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
 
 // ---------------------------------------------------------------------- Pillow's resize(..., reducing_gap=3)

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from gholm_kit.teaching.deciding_parts import Study, box_masks, component_boxes, iou, logits_of, share
 from gholm_kit.teaching.figures import crops
-from gholm_kit.teaching.widgets.live import Stops, live_data
 from gholm_kit.teaching.widgets.panel import Panel, dropdown, picture_dropdown, slider
+from gholm_kit.teaching.widgets.sliders import Stops, slider_data
 from gholm_lib import masking
 from gholm_lib.model import GHOLMNet
 
@@ -91,5 +91,5 @@ def panel(
                 "neighbours", [8, 4], hint="which neighbours belong to one component; 8 includes diagonals"
             ),
         },
-        live_data(net, study, classes, pictures, mu=STOPS),
+        slider_data(net, study, classes, pictures, mu=STOPS),
     )

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from gholm_kit.teaching.deciding_parts import Study, erased, logits_of, moved, share
 from gholm_kit.teaching.figures import erasure
-from gholm_kit.teaching.widgets.live import Stops, live_data
 from gholm_kit.teaching.widgets.panel import Panel, dropdown, picture_dropdown, slider
+from gholm_kit.teaching.widgets.sliders import Stops, slider_data
 from gholm_lib import masking
 from gholm_lib.model import GHOLMNet
 
@@ -77,5 +77,5 @@ def panel(
             "theta": slider("θ", *STOPS.ends, hint=hint),
             "fill": dropdown("fill", masking.FILLS, hint="what replaces the erased pixels"),
         },
-        None if net.config.fill == "noise" else live_data(net, study, classes, pictures, theta=STOPS),
+        None if net.config.fill == "noise" else slider_data(net, study, classes, pictures, theta=STOPS),
     )

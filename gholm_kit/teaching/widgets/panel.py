@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from gholm_kit import style
 from gholm_kit.teaching.deciding_parts import Study
-from gholm_kit.teaching.widgets.live import LIVE_VIEW
+from gholm_kit.teaching.widgets.sliders import SLIDERS_VIEW
 
 Render = Callable[..., tuple[Figure | bytes, str]]
 DPI = 70  # low, because a picture that is redrawn at every step must be fast
@@ -69,16 +69,16 @@ class Panel(widgets.VBox):
 
     render    ``render(**values) -> (figure or PNG bytes, alt text)``; one value per control, by name
     controls  name → widget with a ``value``
-    live      what pages and slides need to show such a panel without a kernel (``live.live_data``), or None
+    sliders   what pages and slides need to show such a panel without a kernel (``sliders.slider_data``), or None
 
     ``panel.controls["mu"].value = 2`` redraws. If ``render`` raises, the exception is kept in ``panel.error``, shown
     in the error line and raised again. The old picture disappears, so that nobody takes it for the new result.
     """
 
     def __init__(
-        self, render: Render, controls: Mapping[str, widgets.Widget], live: Mapping[str, Any] | None = None
+        self, render: Render, controls: Mapping[str, widgets.Widget], sliders: Mapping[str, Any] | None = None
     ) -> None:
-        self.render, self.controls, self.live = render, dict(controls), live
+        self.render, self.controls, self.sliders = render, dict(controls), sliders
         self.error: Exception | None = None
         self.message = widgets.HTML()
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
@@ -107,9 +107,9 @@ class Panel(widgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs)
-        if self.live is not None:
+        if self.sliders is not None:
             still = base64.b64encode(self.image.value).decode()
-            bundle[LIVE_VIEW] = {"still": still, "alt": self.alt, "data": self.live}
+            bundle[SLIDERS_VIEW] = {"still": still, "alt": self.alt, "data": self.sliders}
         return bundle
 
     def refresh(self) -> None:

@@ -12,8 +12,7 @@ from functools import lru_cache
 
 import ipywidgets as widgets
 
-from gholm_kit import style
-from gholm_kit.teaching.figures.photos import explorer_panel
+from gholm_kit.teaching.figures.photos import ExplorerFigure
 from gholm_kit.teaching.photos import (
     Photo,
     PhotoError,
@@ -55,15 +54,24 @@ def render(
     target: int | None = None,
     label: int | None = None,
     attended: tuple | None = None,
+    panel: ExplorerFigure | None = None,
 ) -> tuple[bytes, str]:
-    """The explorer's picture (PNG) of a photo and the same in words; ``label`` is its true class, if known."""
-    config = net.config
+    """The explorer's picture (PNG) of a photo and the same in words.
+
+    label     its true class, if known
+    attended  what ``photos.attend`` gave for this photo and target, if already computed
+    panel     the figure of an earlier call, of which only the changed panels are drawn again
+    """
     device = next(net.parameters()).device
-    seen = look(net, to_input(photo.image, config).to(device), mu, theta, fill, target, attended)
-    fig = explorer_panel(
-        seen, classes, config, mu, theta, photo.name, label, f"network {learned_from(config)}"
-    )
-    return style.png(fig, dpi=DPI), in_words(seen, classes, photo, mu, theta, label)
+    seen = look(net, to_input(photo.image, net.config).to(device), mu, theta, fill, target, attended)
+    panel = panel or new_panel(net, classes)
+    panel.show(seen, mu, theta, photo.name, label)
+    return panel.png(DPI), in_words(seen, classes, photo, mu, theta, label)
+
+
+def new_panel(net: GHOLMNet, classes: Sequence[str]) -> ExplorerFigure:
+    """The explorer's figure, with nothing in it yet."""
+    return ExplorerFigure(classes, net.config, f"network {learned_from(net.config)}")
 
 
 class Explorer(Panel):
@@ -87,6 +95,7 @@ class Explorer(Panel):
         self.by_class = {k: [s for s in samples if s.label == k] for k in range(len(classes))}
         self.photos = list(photos)
         self._attended = lru_cache(maxsize=8)(self._attend)
+        self._panel = new_panel(net, self.classes)
         most = max(1, *map(len, self.by_class.values()))
         named = [(name, k) for k, name in enumerate(classes)]
         controls = {
@@ -173,7 +182,7 @@ class Explorer(Panel):
             self._told = picture, number
             own_size = [] if label is not None else [way_in(photo.image.size, self.net.config)]
             self._notice(" · ".join([*own_size, *photo.notes]))
-        return render(self.net, self.classes, photo, mu, theta, fill, target, label, attended)
+        return render(self.net, self.classes, photo, mu, theta, fill, target, label, attended, self._panel)
 
     def _uploaded(self, change: dict) -> None:
         for file in change["new"]:

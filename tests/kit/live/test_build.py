@@ -17,7 +17,7 @@ import torch
 from gholm_kit.__main__ import main
 from gholm_kit.export.source import Source
 from gholm_kit.live import runtime as fetched
-from gholm_kit.live.build import PAGE, SCRIPTS, page
+from gholm_kit.live.build import page
 from gholm_kit.live.runtime import Runtime, RuntimeMissingError, load_runtime
 from gholm_kit.live.tour import STEPS, Step
 from gholm_lib.config import Config
@@ -77,19 +77,11 @@ def test_the_page_asks_for_nothing_from_outside(text):
     assert not re.search(r"@import|url\(", text)
 
 
-def test_the_scripts_are_joined_in_the_order_in_which_they_need_each_other():
-    known: set[str] = set()
-    for name in SCRIPTS:
-        for file in re.findall(r'^import .* from "\./(.+)";', (PAGE / name).read_text(), re.M):
-            assert file in known, f"{name} needs {file}"
-        known.add(name)
-
-
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"crop_padding": 0.1}, "crop_padding 0, but this network was trained with 0.1"),
-        ({"crop_square": True}, "square"),
+        ({"crop_mask": "coarse"}, "with crop_mask 'upsampled', but this one was trained with 'coarse'"),
+        ({"answer": "probabilities"}, "answer 'logits'"),
     ],
 )
 def test_a_network_with_another_reading_is_not_shown_wrongly(settings, words):

@@ -1,15 +1,17 @@
 """Pages and decks as files: what is in them, where their links lead, and when a notebook has to run again."""
 
+import json
 import re
 import shutil
 
 import nbformat
 import pytest
+from PIL import Image
 
 from gholm_kit.pages import execute
 from gholm_kit.pages.deck import Decks, stage
 from gholm_kit.pages.execute import publish, with_outputs
-from gholm_kit.pages.render import mathml, slug, tidied
+from gholm_kit.pages.render import mathml, script_json, slug, tidied
 from gholm_kit.pages.site import DOCUMENTS, Site, chapter
 from tests.browser.pages import (
     NOTEBOOKS,
@@ -45,6 +47,13 @@ def test_equations_become_mathml(latex):
 def test_an_equation_that_cannot_be_shown_is_quoted():
     with pytest.raises(ValueError, match=r"cannot be shown: \\nosuchthing x"):
         mathml(r"\nosuchthing x")
+
+
+def test_no_text_closes_the_script_that_holds_it():
+    classes = ["</script><b>", "<!--", '红 & "quoted"']
+    written = script_json(classes)
+    assert "<" not in written
+    assert json.loads(written) == classes
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -117,6 +126,15 @@ def test_a_link_out_of_the_project_is_not_followed(project, tmp_path):
     assert not list(folder.rglob("private.txt"))
 
 
+def test_a_picture_of_another_folder_goes_along(project, tmp_path):
+    root, _ = project
+    Image.new("RGB", (3, 3)).save(root / "figures" / "one.png")
+    (root / "data" / "NOTE.md").write_text("# Note\n\n## A note\n\n![a figure](../figures/one.png)\n")
+    folder = made(Site, project, tmp_path / "out")
+    assert 'src="files/figures/one.png"' in (folder / "data-NOTE.html").read_text(encoding="utf-8")
+    assert (folder / "files" / "figures" / "one.png").is_file()
+
+
 def test_a_page(project, tmp_path):
     folder = made(Site, project, tmp_path / "out")
     page = (folder / "00_small.html").read_text(encoding="utf-8")
@@ -152,7 +170,7 @@ def test_a_deck(project, tmp_path):
         "Right.",
         "warned",
         "draw()",
-        "sliders",
+        "sliders.panel",
     ):
         assert left_out not in deck, left_out
     assert "skipped_on_slides" not in deck
@@ -166,10 +184,10 @@ def test_a_deck(project, tmp_path):
     assert "<h1>Small things</h1>" in deck
     assert sorted(path.name for path in (folder / "assets").glob("*.js")) == [
         "deck.js",
-        "live.js",
         "notes.js",
         "page.js",  # for the list of decks
         "reveal.js",
+        "sliders.js",
     ]
 
 

@@ -9,7 +9,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from gholm_kit.teaching import deciding_parts
+from gholm_kit.teaching import deciding_parts, subject
 from gholm_kit.teaching.subject import open_subject
 from gholm_lib.config import load_config
 from gholm_lib.datasets import DataError, samples
@@ -38,10 +38,22 @@ def test_photographs_come_with_imagenets_labels_and_network(two_photographs):
     assert deciding_parts.logits_of(s.net, study.images).argmax(1)[0] == study.labels[0]
 
 
-def test_without_them_one_sentence_says_how_to_get_them(tmp_path, monkeypatch):
-    monkeypatch.setenv("GHOLM_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="`gholm data get samples` fetches them"):
-        open_subject("samples")
+def test_without_them_one_sentence_says_how_to_get_them_and_drawn_birds_take_their_place(
+    tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as nowhere:
+        nowhere.setenv("GHOLM_DATA", str(tmp_path))
+        with pytest.raises(DataError, match="`gholm data get samples` fetches them") as missing:
+            subject.sample_photographs()
+
+    def not_here():
+        raise missing.value
+
+    monkeypatch.setattr(subject, "sample_photographs", not_here)
+    assert open_subject("samples").config == load_config("mini", dataset="mini_birds")
+    printed = capsys.readouterr().out
+    assert printed.startswith("mini_birds is used instead of the photographs: ")
+    assert str(missing.value) in printed
 
 
 def test_a_drawn_set_comes_with_its_kept_network_and_truth():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gholm_kit.teaching.figures.photos import LETTERS, short
+from gholm_kit.teaching.figures.photos import ExplorerFigure, explorer_panel, short
 from gholm_kit.teaching.photos import Photo, look, read_photo
 from gholm_kit.teaching.widgets import photos
 from gholm_kit.teaching.widgets.photos import Explorer, render
@@ -109,11 +109,62 @@ def test_an_empty_mask_is_told(net, samples):
 
 
 def test_long_names_keep_their_ends():
-    cut = short("Chevrolet Silverado 1500 Classic Extended Cab 2007")
-    assert len(cut) == LETTERS
+    cut = short("Chevrolet Silverado 1500 Classic Extended Cab 2007", 26)
+    assert len(cut) == 26
     assert cut.startswith("Chevrolet Silv")
     assert cut.endswith("2007")
-    assert short("Ash Wren") == "Ash Wren"
+    assert short("Ash Wren", 26) == "Ash Wren"
+
+
+LONG = ("Chevrolet Silverado 1500 Classic Extended Cab 2007", "WWWWWWWWWWWWWWWWWWWWWWWWWWW", "红腹角雉" * 12)
+
+
+def test_a_step_of_a_slider_gives_the_same_pixels_as_a_new_figure(net, samples):
+    """Only changed panels are drawn again, and nothing of the old ones is left; whatever the order of the steps."""
+    photos_ = [read_photo(samples[0].path), read_photo(samples[3].path, "another " * 9)]
+    steps = [(0, 1.7, 1.5), (0, 2.4, 1.5), (0, 2.4, 0.6), (1, 2.4, 0.6), (1, 1e9, 0.6), (0, 1.7, 1.5)]
+    kept = ExplorerFigure(LONG, net.config)
+    for which, mu, theta in steps:
+        seen = look(net, to_input(photos_[which].image, net.config), mu, theta)
+        kept.show(seen, mu, theta, photos_[which].name, label=1)
+        new = ExplorerFigure(LONG, net.config)
+        new.show(seen, mu, theta, photos_[which].name, label=1)
+        assert kept.png(50) == new.png(50)
+
+
+def test_moving_theta_draws_two_panels_again(net, samples):
+    photo, kept = read_photo(samples[0].path), ExplorerFigure(CLASSES, net.config)
+    for theta in (1.5, 0.6):
+        kept.show(look(net, to_input(photo.image, net.config), 1.7, theta), 1.7, theta, photo.name)
+        drawn = len(kept._changed)
+        kept.png(50)
+    assert drawn == 2
+
+
+@pytest.mark.parametrize("classes", [LONG, CLASSES], ids=["long", "short"])
+def test_no_text_reaches_into_another_panels_place(net, samples, classes):
+    """As drawn, in pixels: the panels' places do not overlap, and each text lies in its own."""
+    photo = read_photo(samples[0].path)
+    seen = look(net, to_input(photo.image, net.config), 1.7, 1.5)
+    kept = ExplorerFigure(classes, net.config)
+    kept.show(seen, 1.7, 1.5, "a name that is much longer than the picture is wide.jpg", label=0)
+    kept.png(110)
+    renderer = kept._canvas.get_renderer()
+    for ax in kept.axes:
+        place = kept._place(ax)
+        assert sum(place.padded(-1).overlaps(kept._place(other)) for other in kept.axes) == 1
+        for text in [*ax.texts, ax.title]:
+            ends = text.get_window_extent(renderer)
+            assert place.x0 <= ends.x0 <= ends.x1 <= place.x1, text.get_text()
+            assert place.y0 <= ends.y0 <= ends.y1 <= place.y1, text.get_text()
+
+
+def test_it_says_how_many_classes_it_knows(shown, net, samples):
+    assert "one of the 3 classes that the network knows; it cannot name any other" in shown.alt
+    photo = read_photo(samples[0].path)
+    seen = look(net, to_input(photo.image, net.config), 1.7, 1.5)
+    fig = explorer_panel(seen, CLASSES, net.config, 1.7, 1.5, "a", source="small print")
+    assert fig._supxlabel.get_text() == "knows 3 classes and cannot name any other · small print"
 
 
 # ---------------------------------------------------------------------- controls

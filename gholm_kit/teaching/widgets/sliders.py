@@ -1,8 +1,8 @@
 """The sliders of eq. (5) and (6) on pages and slides, where no notebook runs: what the page has to know for them.
 
 For each of a few pictures: its pixels, the coarse maps of a few classes (eq. 2), and what the network answers at
-each stop of the slider. The page's own script (``live.js`` of ``gholm_kit.pages``) does the rest as the library does
-it: it enlarges a map, thresholds it, finds the largest component and its box, and draws.
+each stop of the slider. The page's own script (``sliders.js`` of ``gholm_kit.pages``) does the rest as the library
+does it: it enlarges a map, thresholds it, finds the largest component and its box, and draws.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gholm_lib import masking
 from gholm_lib.gradcam import upsample
 from gholm_lib.model import GHOLMNet
 
-LIVE_VIEW = "application/vnd.gholm.live+json"
+SLIDERS_VIEW = "application/vnd.gholm.sliders+json"
 """In the output of a panel's cell, beside the widget: ``still`` (PNG, base64), ``alt``, ``data`` of this module."""
 PICTURES = 6  # on a page; more would make it slow to load
 CLASSES = 3  # whose maps can be chosen: the best classes of Raw, and the true one
@@ -66,7 +66,7 @@ class Stops:
         return {"stops": list(self.values), "start": self.values.index(self.start)}
 
 
-def live_data(
+def slider_data(
     net: GHOLMNet,
     study: Study,
     classes: Sequence[str],

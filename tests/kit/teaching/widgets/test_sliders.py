@@ -12,7 +12,14 @@ from PIL import Image
 from gholm_kit import style
 from gholm_kit.pages import render
 from gholm_kit.teaching.widgets import crops, erasure
-from gholm_kit.teaching.widgets.live import CLASSES, LIVE_VIEW, PICTURES, Stops, coarse_maps, live_data
+from gholm_kit.teaching.widgets.sliders import (
+    CLASSES,
+    PICTURES,
+    SLIDERS_VIEW,
+    Stops,
+    coarse_maps,
+    slider_data,
+)
 from gholm_lib import masking
 from gholm_lib.gradcam import upsample
 
@@ -23,7 +30,7 @@ MU, THETA = Stops((0.5, 1.7, 3.0), 1.7), Stops((1.0, 1.5), 1.5)
 def told(small_study):
     """What a page of the three pictures is told, through JSON and back."""
     net, study, _, classes = small_study
-    return json.loads(json.dumps(live_data(net, study, classes, [0, 1, 2], MU, THETA)))
+    return json.loads(json.dumps(slider_data(net, study, classes, [0, 1, 2], MU, THETA)))
 
 
 def test_maps_keep_every_bit(small_study, told):
@@ -89,27 +96,27 @@ def test_pixels_are_those_that_the_network_sees(small_study, told):
 
 def test_only_what_a_page_can_show(small_study):
     net, study, _, classes = small_study
-    data = live_data(net, study, classes, [0, 1, 2] * 5, mu=MU)
+    data = slider_data(net, study, classes, [0, 1, 2] * 5, mu=MU)
     assert len(data["pictures"]) == PICTURES
     assert "theta" not in data
     assert "erased" not in data["pictures"][0]["maps"][0]
     assert data["mu"]["start"] == 1
     assert data["note"] == "mini_birds: drawn teaching data, not photographs"
     net.config = net.config.replace(dataset="cub")
-    assert live_data(net, study, classes, [0], mu=MU)["note"] == ""
+    assert slider_data(net, study, classes, [0], mu=MU)["note"] == ""
 
 
 def test_a_panel_hands_its_data_on_beside_the_widget(small_study):
     panel = crops.panel(*small_study, pictures=[0, 1])
     bundle = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert render.LIVE_VIEW == LIVE_VIEW  # neither side imports the other
-    live = bundle[LIVE_VIEW]
-    assert base64.b64decode(live["still"]) == panel.image.value
-    assert live["alt"] == panel.alt
-    assert len(live["data"]["pictures"]) == 2
+    assert render.SLIDERS_VIEW == SLIDERS_VIEW  # neither side imports the other
+    told = bundle[SLIDERS_VIEW]
+    assert base64.b64decode(told["still"]) == panel.image.value
+    assert told["alt"] == panel.alt
+    assert len(told["data"]["pictures"]) == 2
     slider = panel.controls["mu"]
-    stops = live["data"]["mu"]
+    stops = told["data"]["mu"]
     assert (slider.min, slider.max) == (stops["stops"][0], stops["stops"][-1])
     assert stops["stops"][stops["start"]] == slider.value
 
@@ -118,9 +125,9 @@ def test_noise_is_not_drawn_anew_on_a_page(small_study):
     net, study, heat, classes = small_study
     net.config = net.config.replace(fill="noise")
     with pytest.raises(ValueError, match='cannot erase with noise: choose fill "mean"'):
-        live_data(net, study, classes, [0], theta=THETA)
+        slider_data(net, study, classes, [0], theta=THETA)
     panel = erasure.panel(net, study, heat, classes, [0])
-    assert LIVE_VIEW not in panel._repr_mimebundle_()
+    assert SLIDERS_VIEW not in panel._repr_mimebundle_()
 
 
 def test_a_slider_starts_at_one_of_its_stops():
