@@ -98,7 +98,7 @@ Scores = Mapping[str, np.ndarray]
 @hints(
     "First one number for each map: the mean of its scores over the images, for the judge and for the truth.",
     "`scipy.stats.spearmanr(a, b)` compares two rows of numbers by their ranks.",
-    "means = [[s[n].mean() for n in judge] for s in (judge, truth)]; return stats.spearmanr(*means).statistic",
+    "means = [[s[n].mean() for n in judge] for s in (judge, truth)]; return `stats.spearmanr(*means)[0]`",
 )
 def agree(answer: Callable[[Scores, Scores], float]) -> str:
     """``answer(judge, truth)`` → Spearman's correlation of the maps' mean scores; both name of a map → (N,)."""
