@@ -289,7 +289,7 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 MARK = 32  # pixels, two by two cells: the head averages over the picture, so a smaller mark is hardly learnt
 MARK_COLOUR = (1.0, -1.0, 1.0)  # after normalisation: magenta, which no drawn family has
-EPOCHS = 4
+EPOCHS = 8
 
 
 def mark_places(images: Tensor) -> Tensor:

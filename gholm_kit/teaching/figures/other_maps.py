@@ -50,6 +50,7 @@ def found_bars(scores: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Fi
     for ax, (family, of_maps) in zip(axes[0], scores.items(), strict=True):
         _bars(ax, {n: mean_interval(v) for n, v in of_maps.items()})
         ax.set_title(f"{family}\n{len(next(iter(of_maps.values())))} images")
+    axes[0, 0].invert_yaxis()  # once: the panels share it
     fig.suptitle(title)
     style.say_if_drawn(fig, "mini_", ", ".join(scores))
     return fig
@@ -62,7 +63,6 @@ def _bars(ax: Axes, intervals: Mapping[str, Interval]) -> None:
     errors = np.maximum([value - low, high - value], 0)
     ax.errorbar(value, range(len(value)), xerr=errors, fmt="none", ecolor="black", capsize=3)
     ax.set(xlim=(0, 105), xlabel="% found", yticks=range(len(value)), yticklabels=list(intervals))
-    ax.invert_yaxis()
 
 
 @style.in_style
@@ -88,7 +88,7 @@ def judges(
     ax.set_xlabel("rank correlation with the truth (1: the same order of maps)")
     ax.set_title(f"Does the judge rank the maps as the truth does? ({images} images)")
     ax.invert_yaxis()
-    ax.legend(loc="lower left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     style.say_if_drawn(fig, dataset)
     return fig
 
@@ -101,7 +101,7 @@ def ranks(scores: Mapping[str, Mapping[str, np.ndarray]], order: Sequence[str], 
     """
     means = np.array([[np.nanmean(of_maps[n]) for of_maps in scores.values()] for n in order])
     places = 1 + (means[None] > means[:, None]).sum(1)  # (maps, judges)
-    fig, ax = style.styled(1, 1, size=(9.5, 5.2))
+    fig, ax = style.styled(1, 1, size=(11.5, 5.2))
     ax.imshow(places, cmap="Greys", vmin=1, vmax=2.2 * len(order), aspect="auto")
     for (row, column), place in np.ndenumerate(places):
         ax.text(column, row, str(place), ha="center", va="center")

@@ -27,6 +27,13 @@ def test_the_bars_are_the_means_in_percent_and_those_that_do_not_look_are_grey()
     assert "2 images" in ax.get_title()
 
 
+@pytest.mark.parametrize("families", [1, 2])
+def test_the_first_map_stands_at_the_top_of_every_panel(families):
+    scores = {"GradCAM": np.array([0.2, 0.4]), "chance": np.array([0.1, 0.1])}
+    fig = draw.found_bars({f"family {k}": scores for k in range(families)}, "found")
+    assert all(ax.yaxis_inverted() for ax in fig.axes)
+
+
 def test_a_judge_stands_at_its_correlation():
     (ax,) = draw.judges({"ROAD": (0.5, 0.2, 0.8)}, {"ROAD": (-0.1, -0.6, 0.4)}, "mini_birds", 44).axes
     points = [c.lines[0].get_xdata().tolist() for c in ax.containers]
