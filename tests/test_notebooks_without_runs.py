@@ -103,5 +103,5 @@ def test_a_chapter_goes_on_with_the_drawn_set(name, change, said, no_real_set, c
 def opening(name: str, change: tuple[str, str]) -> list[str]:
     """The cells of a chapter up to the one that opens its data; those after it are as with the drawn set."""
     cells = [c for c in chapter(name, change).cells if c.cell_type == "code"]
-    (last,) = [k for k, c in enumerate(cells) if "ready." in c.source]
+    (last,) = [k for k, c in enumerate(cells) if "ready." in c.source or "open_subject(DATASET" in c.source]
     return [c.source for c in cells[: last + 1]]

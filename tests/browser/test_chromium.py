@@ -53,6 +53,7 @@ def machine(tmp_path):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
     shutil.copytree(ROOT / ".ci", tmp_path / "project" / ".ci")
     add(tmp_path, "make", 'echo "CI=$CI"')
+    add(tmp_path, "npm")
     return tmp_path
 
 
@@ -100,6 +101,21 @@ def test_ci_installs_chromium_as_root_or_by_sudo(machine, user):
         "apt-get install -y -qq chromium",
     ]
     assert any(c.startswith("sudo") for c in calls) == (user != "0")
+    assert calls[-2:] == ["make test", "make test-numeric"]
+
+
+@needs_bash
+@pytest.mark.parametrize("apt_works", [True, False])
+def test_ci_installs_npm_if_it_can_and_goes_on_without(machine, apt_works):
+    (machine / "bin" / "npm").unlink()
+    add(machine, "chromium")
+    add(machine, "id", "echo 0")
+    add(machine, "apt-get", "" if apt_works else "exit 1")
+    status, said, calls = run_ci(machine)
+    assert status == 0
+    assert "apt-get update -qq" in calls
+    assert ("apt-get install -y -qq npm" in calls) == apt_works
+    assert ("the test of the live page is skipped" in said) == (not apt_works)
     assert calls[-2:] == ["make test", "make test-numeric"]
 
 

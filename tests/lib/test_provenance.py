@@ -239,7 +239,7 @@ def test_a_test_needs_the_run_s_test_images_and_no_training_images(options, own,
 
 
 def test_the_kept_records_agree_with_the_drawn_sets():
-    """All of them are older: what they do say must be what is drawn today."""
+    """What they say must be what is drawn today; most are older and do not say all."""
     data = {n: load_dataset(n) for n in ("mini_birds", "mini_cars", "mini_aircraft", "mini_dogs")}
     kept = records.load_records(records_folder() / "mini")
     assert len(kept) > 100
@@ -248,7 +248,7 @@ def test_the_kept_records_agree_with_the_drawn_sets():
         now = origin(config, split_data(config, data[config.dataset]))
         assert provenance.differences(of_record(record), now) == [], config.run_id
         assert now["drawing_version"] is not None
-        assert lacking(of_record(record))[0] == "training images"
+        assert (lacking(of_record(record)) or ["training images"])[0] == "training images"
 
 
 # ---------------------------------------------------------------------- weights
