@@ -2,18 +2,22 @@
  *
  * Only the browser knows how tall a text, an equation or a picture is. A slide that is too tall is set a little smaller;
  * if that is not enough, its last blocks move to a new slide under the same heading, as do the rows of a long table or
- * list; a table or equation that is too wide is set smaller; a single block that is still too tall is shrunk as far as
- * SMALLEST. Pictures, then code, take the room that is left.
+ * list; a table or equation that is too wide is set smaller; a single block that is still too tall is shrunk. deck.css
+ * ends all shrinking at the smallest print that a room can read. What comes after an equation or a picture joins it where
+ * both fit. Pictures, then code, take the room that is left. At last, the speaker's notes get the minutes of their slide.
  */
 "use strict";
 
 const WIDTH = 1280, HEIGHT = 720;
 const MARGIN = 50; // right of the text
+const PAPER_MARGIN = 0.06; // of the slide, round it, when it is printed
 const SCALES = [1, 0.92, 0.85];
-const TABLE_SCALE = 0.75; // a table is set in this size before its rows go to several slides
-const SMALLEST = 0.55;
+const TABLE_SCALE = 0.76; // a table is set in this size before its rows go to several slides
+const SMALLEST = 0.64; // of 28 px: below it, deck.css shrinks nothing further
 const CODE_SCALES = [1.5, 1.35, 1.2, 1];
 const SMALL_PICTURE = 460, LARGE_PICTURE = 600; // height in pixels
+const WORDS_A_MINUTE = 130; // spoken slowly
+const LOOKED_AT = "img, .live, table, .code, blockquote"; // a minute each, besides its words; a quotation is a guess
 
 const fits = (slide) => slide.scrollHeight <= HEIGHT;
 const isHeading = (block) => /^H[1-4]$/.test(block.tagName) || block.className === "running";
@@ -130,6 +134,18 @@ function fit(slide) {
   fitsAt(slide, SMALLEST);
 }
 
+/* Take back to a slide the one after it, where both fit: an equation and its picture, a picture and what it shows. A guess
+ * stays in front of its answer, and an exercise alone. */
+function join(slide) {
+  const next = slide.nextElementSibling;
+  if (!next || isHeading(blocksOf(next)[0] ?? next) || slide.matches(".title")) return;
+  if (slide.querySelector("blockquote, .fragment, [data-minutes]") || next.querySelector(".live, [data-minutes]")) return;
+  const moved = [...next.childNodes];
+  slide.append(...moved);
+  narrow(slide);
+  if (fitsAt(slide, SCALES.at(-1))) { next.remove(); join(slide); } else next.append(...moved);
+}
+
 /* A chapter's heading opens a slide, wherever its cell put it. */
 function splitAtHeadings(slide) {
   const blocks = blocksOf(slide);
@@ -147,16 +163,45 @@ function addRunningHeads() {
   }
 }
 
+/* One note a slide, because the speaker view shows only the first; it begins with the minutes, of this slide and so far. */
+function addMinutes() {
+  let total = 0;
+  for (const slide of document.querySelectorAll(".slides > section > section")) {
+    const minutes = minutesFor(slide);
+    total += minutes;
+    const found = [...slide.querySelectorAll("aside.notes")];
+    const notes = document.createElement("aside");
+    notes.className = "notes";
+    notes.innerHTML = `<p class="minutes">${minutes} min · ${total} min at the end of this slide</p>`;
+    found.forEach((note) => { notes.append(...note.childNodes); note.remove(); });
+    slide.append(notes);
+  }
+  document.querySelector(".title .minutes").append(` · ${total} min in all`);
+}
+
+/* Whole and half minutes: its words, a minute for each thing to look at, and what an exercise or its solution asks for. */
+function minutesFor(slide) {
+  const shown = blocksOf(slide);
+  const words = shown.map((block) => block.textContent).join(" ").split(/\s+/).length;
+  const things = shown.flatMap((block) => [block, ...block.querySelectorAll("*")]);
+  const looks = things.filter((thing) => thing.matches(LOOKED_AT)).length;
+  const asked = [...slide.querySelectorAll("aside [data-minutes]")].map((thing) => Number(thing.dataset.minutes));
+  return Math.max(0.5, Math.round(2 * (words / WORDS_A_MINUTE + looks + Math.max(0, ...asked))) / 2);
+}
+
 async function start() {
   await Promise.all([...document.fonts].map((font) => font.load())); // hidden slides do not ask for it
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
   document.querySelectorAll(".slides > section > section").forEach(splitAtHeadings);
   addRunningHeads();
   document.body.classList.add("measuring");
+  document.querySelectorAll(".slides > section > section").forEach((slide) => slide.isConnected && join(slide));
   document.querySelectorAll(".slides > section > section").forEach(fit);
   document.body.classList.remove("measuring");
+  addMinutes();
+  const printed = new URLSearchParams(location.search).has("print-pdf");
   await Reveal.initialize({
-    width: WIDTH, height: HEIGHT, margin: 0, center: false, hash: true, navigationMode: "linear",
+    width: WIDTH, height: HEIGHT, margin: printed ? PAPER_MARGIN : 0, pdfSeparateFragments: false, center: false, hash: true, navigationMode: "linear",
     slideNumber: "c/t", transition: "none", backgroundTransition: "none", plugins: [RevealNotes],
   });
 }
