@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
+from gholm_kit.pages.printed import find_chromium
 from tests.browser.lab import Lab
 from tests.browser.pages import Tab
 
@@ -14,12 +14,6 @@ INSTALL = (
     "browser tests need Chromium: on Debian or Ubuntu `sudo apt-get install chromium`, on macOS `brew install "
     "--cask chromium`; if it is elsewhere: GHOLM_CHROMIUM=/path/to/chromium"
 )
-
-
-def find_chromium() -> str | None:
-    """$GHOLM_CHROMIUM, else the first Chromium or Chrome on the path."""
-    names = (os.environ.get("GHOLM_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, (shutil.which(name) for name in names if name)), None)
 
 
 @pytest.fixture(scope="module")
