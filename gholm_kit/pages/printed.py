@@ -10,8 +10,8 @@ from pathlib import Path
 
 SECONDS = 120  # for one page
 INSTALL = (
-    "a PDF needs Chromium: on Debian or Ubuntu `sudo apt-get install chromium fonts-noto-cjk`, on macOS `brew install "
-    "--cask chromium`; if it is elsewhere: GHOLM_CHROMIUM=/path/to/chromium"
+    "a PDF needs Chromium: on Debian or Ubuntu `sudo apt-get install chromium fonts-noto-cjk`, on macOS `brew "
+    "install --cask chromium`; if it is elsewhere: GHOLM_CHROMIUM=/path/to/chromium"
 )
 
 

@@ -34,7 +34,7 @@ TITLE: Text = ("GHOLM-Net on one sheet", "GHOLM-Net 速查表")
 SUBTITLE: Text = (
     "Zheng & Wang, Computer Science (计算机科学) 2023, 50(10): 119-125. "
     "One ConvNeXt, used three times; its own heatmap decides where to look again.",
-    "郑世杰、王高才,《计算机科学》2023, 50(10): 119-125。同一个 ConvNeXt 使用三次,由它自己的热图决定再看哪里。",
+    "郑世杰、王高才，《计算机科学》2023, 50(10): 119-125。同一个 ConvNeXt 使用三次，由它自己的热图决定再看哪里。",
 )
 HEADINGS: dict[str, Text] = {
     "network": ("The network", "网络结构"),
@@ -54,15 +54,16 @@ COLUMNS: dict[str, Text] = {
 CAPTION: Text = (
     "The three ConvNeXt are one network with the same weights. Dashed: training only. "
     "At test time the logits of Raw and Crop are added; Drop is not run.",
-    "图中三个 ConvNeXt 是同一个网络,共享权重。虚线部分仅用于训练。测试时将 Raw 与 Crop 的逻辑输出相加,不运行 Drop。",
+    "图中三个 ConvNeXt 是同一个网络，共享权重。虚线部分仅用于训练。"
+    "测试时将 Raw 与 Crop 的逻辑输出相加，不运行 Drop。",
 )
 # What the drawing says; the keys are those of sheet.svg.j2.
 DRAWING: dict[str, Text] = {
     "alt": (
         "Raw: the image goes through ConvNeXt and its head. GradCAM makes a heatmap, from which Crop and Drop get "
         "their images; both go through the same network. Losses are added; the answer is Raw + Crop.",
-        "Raw:图像经过 ConvNeXt 及其分类头。GradCAM 生成热图,Crop 与 Drop 由热图得到各自的图像,再经过同一网络。"
-        "各项损失相加;最终结果为 Raw + Crop。",
+        "Raw：图像经过 ConvNeXt 及其分类头。GradCAM 生成热图，Crop 与 Drop 由热图得到各自的图像，再经过同一网络。"
+        "各项损失相加；最终结果为 Raw + Crop。",
     ),
     "raw": ("Raw", "Raw 原始分支"),
     "crop": ("Crop", "Crop 裁剪分支"),
@@ -81,25 +82,43 @@ DRAWING: dict[str, Text] = {
     "erase": ("erase where 1", "擦除值为 1 处"),
     "cropped": ("cropped image", "裁剪图"),
     "erased": ("erased image", "擦除图"),
-    "answer": ("answer (test)", "最终结果(测试)"),
+    "answer": ("test answer", "测试结果"),
     "contrast": ("contrast of z", "z 的对比损失"),
     "total": ("total", "总损失"),
 }
 
 SYMBOLS = (
-    Symbol("X", "(B, 3, H, W)", ("a batch of images, normalised", "一个批量的图像,已归一化")),
-    Symbol("A", "(B, C, h, w)", ("features of the last layer; A^k: channel k", "最后一层特征图;A^k 为第 k 个通道")),
-    Symbol("y^c", "(B, K)", ("logits; y^c: that of class c", "逻辑输出(logits);y^c 为类别 c 的输出")),
-    Symbol("c", "(B,)", ("in (1): the predicted class; in (7)-(9): the true one", "式 (1) 中为预测类别,式 (7)-(9) 中为真实类别")),
+    Symbol("X", "(B, 3, H, W)", ("a batch of images, normalised", "一个批量的图像，已归一化")),
+    Symbol("A", "(B, C, h, w)", ("last features, one map a channel", "最后一层特征图；每个通道一张")),
+    Symbol("y^c", "(B, K)", ("logits; here that of class c", "逻辑输出 logits，此处为类别 c 的输出")),
+    Symbol(
+        "c", "(B,)",
+        ("(1): the predicted class; (7)-(9): the true one", "式 (1) 中为预测类别，式 (7)-(9) 中为真实类别"),
+    ),
     Symbol("a_k^c", "(B, C)", ("weight of channel k for class c", "通道 k 对类别 c 的权重")),
-    Symbol(r"\mathit{heat}", "(B, H, W)", ("heatmap, at least 0, in the image's size", "热图,非负,与图像同大小")),
+    Symbol(
+        r"\mathit{heat}", "(B, H, W)",
+        ("heatmap, at least 0, in the image's size", "热图，非负，与图像同大小"),
+    ),
     Symbol(r"\bar a", "(B,)", ("mean of the heatmap", "热图的平均值")),
-    Symbol(r"\mu,\ \theta", "1.7,  U(1, 2)", ("thresholds of Crop and Drop, in units of the mean", "裁剪与擦除的阈值系数,以平均值为单位")),
-    Symbol(r"\mathit{Mask}", "(B, H, W) bool", ("pixels above the threshold", "高于阈值的像素(掩码图)")),
-    Symbol(r"\mathit{box}", "(B, 4) int64", ("x0, y0, x1, y1, half open, in pixels", "x0, y0, x1, y1,左闭右开,单位为像素")),
+    Symbol(
+        r"\mu,\ \theta", "1.7,  U(1, 2)",
+        ("thresholds of Crop and Drop, in means", "裁剪与擦除的阈值系数，以平均值为单位"),
+    ),
+    Symbol(r"\mathit{Mask}", "(B, H, W) bool", ("pixels above the threshold", "高于阈值的像素（掩码图）")),
+    Symbol(
+        r"\mathit{box}", "(B, 4) int64",
+        ("x0, y0, x1, y1, half open, in pixels", "x0, y0, x1, y1，左闭右开，单位为像素"),
+    ),
     Symbol("z_i", "(2B, D)", ("vectors of Raw and Crop for (11)", "式 (11) 所用的 Raw 与 Crop 特征向量")),
-    Symbol("P(i),\\ A(i)", "", ("positives (same class); negatives, as printed", "正样本集(同类);负样本集(按原文)")),
-    Symbol(r"\gamma,\ \tau", "0.2,  0.7", ("weight of Drop's loss; temperature", "擦除分支的损失权重;温度系数")),
+    Symbol(
+        "P(i),\\ A(i)", "",
+        ("positives (same class); negatives, as printed", "正样本集（同类）；负样本集（按原文）"),
+    ),
+    Symbol(
+        r"\gamma,\ \tau", "0.2,  0.7",
+        ("weight of Drop's loss; temperature", "擦除分支的损失权重；温度系数"),
+    ),
 )  # fmt: skip
 
 EQUATIONS = (
@@ -109,7 +128,7 @@ EQUATIONS = (
     ),
     Equation(
         "2", r"\mathit{gradcam}=\mathrm{ReLU}\Bigl(\sum_k a_k^c A^k\Bigr)", ("gradcam",),
-        ("the print lacks a_k^c, the text has it", "原文公式漏印 a_k^c,正文中有"),
+        ("the print lacks the weight, the text has it", "原文公式漏印权重，正文中有"),
     ),
     Equation(
         "3", r"\mathit{heat}=\mathrm{upSample}(\mathit{gradcam})", ("upsample",),
@@ -133,18 +152,22 @@ EQUATIONS = (
     Equation("9", r"L_{drop}=-\log P_d(c)", ("branch_loss",), ("cross-entropy of Drop", "Drop 的交叉熵损失")),
     Equation(
         "10", r"L_{total\_ce}=L_{raw}+L_{crop}+\gamma L_{drop}", ("total_cross_entropy",),
-        ("γ is small: an erased image is mostly background", "γ 取小:擦除后的图像多为背景"),
+        ("γ is small: an erased image is mostly background", "γ 取小：擦除后的图像多为背景"),
     ),
     Equation(
         "11",
-        r"L_c=\sum_{i\in I}\frac{-1}{|P(i)|}\sum_{p\in P(i)}\log\frac{\exp(z_i\cdot z_p/\tau)}{\sum_{a\in A(i)}\exp(z_i\cdot z_a/\tau)}",
+        r"L_c=\sum_{i\in I}\frac{-1}{|P(i)|}\sum_{p\in P(i)}\log"
+        r"\frac{\exp(z_i\cdot z_p/\tau)}{\sum_{a\in A(i)}\exp(z_i\cdot z_a/\tau)}",
         ("supcon_loss",),
-        ("A(i): negatives only; Khosla: all but i", "A(i):仅负样本;Khosla 等:除 i 外全部"),
+        ("A(i): negatives only; Khosla: all but i", "A(i)：仅负样本；Khosla 等：除 i 外全部"),
     ),
-    Equation("12", r"L_{total}=L_{total\_ce}+L_c", ("total_loss",), ("what training minimises", "训练时最小化的目标")),
+    Equation(
+        "12", r"L_{total}=L_{total\_ce}+L_c", ("total_loss",),
+        ("what training minimises", "训练时最小化的目标"),
+    ),
     Equation(
         "13", r"\mathit{Acc}=\frac{T_{num}}{A_{num}}", ("accuracy",),
-        ("right answers by all answers, in percent", "正确数除以总数,以百分比表示"),
+        ("right answers by all answers, in percent", "正确数除以总数，以百分比表示"),
     ),
 )  # fmt: skip
 

@@ -154,5 +154,5 @@ def test_a_real_kernel_says_whether_somebody_looks(monkeypatch, answers):
 
 
 def test_the_picture_is_a_png():
-    data = watching.style.png(watching.figure(progress(6, epochs=1)), dpi=live.DPI)
+    data = watching.style.png(watching.figure(progress(6, epochs=1)), dpi=watching.DPI)
     assert Image.open(io.BytesIO(data)).format == "PNG"
