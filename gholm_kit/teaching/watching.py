@@ -99,7 +99,7 @@ def _points(progress: Progress) -> tuple[list[float], list[dict]]:
 def _label(ax: Axes, what: str, progress: Progress) -> None:
     ax.set(xlabel="epoch", ylabel=what, xlim=(0, progress.total / progress.an_epoch * 1.02))
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(loc="center left" if what.startswith("loss") else "lower right", fontsize=12)
+    ax.legend(loc="center left" if what.startswith("loss") else "upper left", fontsize=12)
 
 
 def in_words(progress: Progress) -> str:
