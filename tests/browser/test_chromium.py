@@ -98,7 +98,7 @@ def test_ci_installs_chromium_as_root_or_by_sudo(machine, user):
     assert status == 0
     assert [c for c in calls if c.startswith("apt-get")] == [
         "apt-get update -qq",
-        "apt-get install -y -qq chromium",
+        "apt-get install -y -qq chromium fonts-noto-cjk",
     ]
     assert any(c.startswith("sudo") for c in calls) == (user != "0")
     assert calls[-2:] == ["make test", "make test-numeric"]
