@@ -10,10 +10,8 @@ from gholm_kit.reproduction.chinese import in_chinese
 from gholm_kit.table import Table
 from gholm_lib.paths import project_root
 
-LINKED = {
-    "README.md": "[中文](README.zh-CN.md)",
-    "README.zh-CN.md": "[English](README.md)",
-}  # the line below the title leads to the other language
+# The line below the title leads to the other language.
+LINKED = {"README.md": "[中文](README.zh-CN.md)", "README.zh-CN.md": "[English](README.md)"}
 TABLE = re.compile(r"<!-- table: (\w+) -->\n\n(.*?)\n\n<!-- end -->", re.S)
 
 
