@@ -65,8 +65,8 @@ def branch_sheet(entries: Iterable[Entry], seed: int = 0, images: int = 2) -> Dr
             yield sample, drawings.verdict(path.raw + path.cropped, sample.label, split.classes), path
 
     alt = (
-        "Figure 6: test images, drawn at random; for each the image, the heatmap with the contour at mu and the box, "
-        "the crop, the erased image."
+        "Figure 6: test images, drawn at random; for each the image, the heatmap with the contour at mu and the "
+        "box, the crop, the erased image."
     )
     return _sheet(entries, seed, pick, alt)
 

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from gholm_kit import style
-from gholm_kit.reproduction.paper_figures import some_images
+from gholm_kit.reproduction.sheets import some_images
 from gholm_kit.teaching.figures import paper
 from gholm_lib.backbone import create_backbone
 from gholm_lib.config import Config
