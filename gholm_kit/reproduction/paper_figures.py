@@ -150,7 +150,7 @@ def figure_2(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
         drawings.whole_network(path, net.config),
         "Figure 2: an image goes through ConvNeXt to logits; their gradient gives a heatmap; this gives a crop and "
         "an erased image, which go through the same ConvNeXt; each branch has a loss, eq. (11) links two of them. "
-        f"{_answers(path, data.classes)} The image: {rule}",
+        f"{_answers(path, data.classes)} How the image was chosen: {rule}",
         about(seed, [net], [sample]),
     )
 
@@ -165,7 +165,7 @@ def figure_3(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
         drawings.gradcam_flow(path, net.config),
         "Figure 3: image, four feature maps with their weights, the weighted sum, the result of ReLU, the heatmap. "
         f"ReLU sets {int((summed <= 0).sum())} of {summed.numel()} places to zero; the heat is largest at row "
-        f"{hottest[0]}, column {hottest[1]} of {path.heat.shape[0]} × {path.heat.shape[1]}. The image: {rule}",
+        f"{hottest[0]}, column {hottest[1]} of {path.heat.shape[0]} × {path.heat.shape[1]}. How the image was chosen: {rule}",
         about(seed, [net], [sample]),
     )
 

@@ -166,13 +166,13 @@ def curves_in_words(sweep: pd.DataFrame) -> str:
     """The ends of the curves of :func:`theta_curves`."""
     means = 100 * sweep.groupby(["place", "level"])[["confidence", "right"]].mean()
     told = []
-    for place, name in (("attended", "the attended region"), ("moved", "the same shape moved")):
+    for place, name in (("attended", "Attended region erased"), ("moved", "Same shape erased elsewhere")):
         ends = means.loc[place].iloc[[0, -1]]
         at = [
             f"θ = {theta:g}: confidence {row.confidence:.0f} %, accuracy {row.right:.0f} %"
             for theta, row in ends.iterrows()
         ]
-        told.append(f"without {name}, {'; '.join(at)}")
+        told.append(f"{name}: {'; '.join(at)}")
     return ". ".join(told)
 
 

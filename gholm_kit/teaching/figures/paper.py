@@ -194,9 +194,8 @@ def gradcam_flow(path: Path, config: Config, channels: int = 4) -> Figure:
     axes[2].imshow(summed.numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit)
     axes[3].imshow(cam.numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit)
     for ax, title in ((axes[2], r"$\sum_k a_k^c A^k$"), (axes[3], "ReLU\neq. (2)")):
-        ax.set_title(title)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
     heat = upsample(cam[None], path.heat.shape[0])[0].numpy()
     artist = style.heat_over(axes[4], path.picture, heat, config.mu, "heat, upsampled\neq. (3)")
     style.heat_bar(fig, artist, axes[4], config.mu)
@@ -383,9 +382,9 @@ def branch_grid(columns: Sequence[Shown], note: str = "") -> Figure:
     note     small print below, in lines; where it is empty, drawn data are named
     """
     lines = [group[k : k + 2] for _, group in _groups(columns) for k in range(0, len(group), 2)]
-    drawn = any(dataset.startswith("mini_") for dataset, *_ in columns)
-    note = note or (style.drawn_note("the mini sets") if drawn else "")
     names = {dataset for dataset, *_ in columns}
+    if not note and any(name.startswith("mini_") for name in names):
+        note = style.drawn_note(min(names) if len(names) == 1 else "the mini sets")
     wide = _LONG_NAME if any("\n" in name for name in names) else _NAME
     sheet = _Sheet(lines, note, names=wide if len(names) > 1 else 0)
     with matplotlib.rc_context({"font.size": LETTERS, "axes.labelsize": LETTERS}):

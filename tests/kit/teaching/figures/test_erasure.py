@@ -90,3 +90,14 @@ def test_two_rules_erase_what_they_say():
     assert found.mean() == pytest.approx(1 - 1.5 / 2, abs=0.01)
     fig = erasure.two_rules(heat, "mini_birds", draws=4)
     assert words(fig).count("25 % on average") == 2
+
+
+def test_the_words_say_the_ends_of_the_curves(small_study):
+    net, study, heat, classes = small_study
+    sweep = deciding_parts.erasure_sweep(net, study, heat, [1.0, 2.0])
+    right = 100 * sweep[(sweep.place == "moved") & (sweep.level == 2.0)].right.mean()
+    said = erasure.curves_in_words(sweep)
+    assert said.endswith(f"accuracy {right:.0f} %")
+    assert "Attended region erased: θ = 1:" in said
+    fills = erasure.fills_in_words(net, study, heat, 0, 1.5, classes)
+    assert [one.split(":")[0] for one in fills.split("; ")] == list(masking.FILLS)
