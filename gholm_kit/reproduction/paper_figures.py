@@ -165,7 +165,8 @@ def figure_3(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
         drawings.gradcam_flow(path, net.config),
         "Figure 3: image, four feature maps with their weights, the weighted sum, the result of ReLU, the heatmap. "
         f"ReLU sets {int((summed <= 0).sum())} of {summed.numel()} places to zero; the heat is largest at row "
-        f"{hottest[0]}, column {hottest[1]} of {path.heat.shape[0]} × {path.heat.shape[1]}. How the image was chosen: {rule}",
+        f"{hottest[0]}, column {hottest[1]} of {path.heat.shape[0]} × {path.heat.shape[1]}. "
+        f"How the image was chosen: {rule}",
         about(seed, [net], [sample]),
     )
 

@@ -62,7 +62,7 @@ def moved_in_sight(mask: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, str
     """A mask (H, W) bool moved so that the eye knows its shape again: (H, W), and what to call it.
 
     Of the places where the whole shape stays inside the picture, it takes the one that covers least of the first.
-    A mask that reaches from edge to edge has hardly any such place: if half of it would lie on the first, it is
+    A mask that reaches from edge to edge has hardly any such place: if a quarter of it would lie on the first, it is
     moved as in the measurement, see ``moved``.
     """
     rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
@@ -76,7 +76,7 @@ def moved_in_sight(mask: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, str
     ).round()  # by offset, wrapping
     offsets = [(y, x) for y in range(up, down) for x in range(left, right)]
     y, x = min(offsets, key=lambda offset: float(shared[offset]))
-    if shared[y, x] < area / 2:
+    if shared[y, x] < area / 4:
         return mask.roll((y, x), (0, 1)), "same shape moved"
     return moved(mask[None], seed)[0], "same shape moved,\nround the edges"
 
