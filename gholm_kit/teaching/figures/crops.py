@@ -139,6 +139,16 @@ def mu_curves(sweep: pd.DataFrame, raw_right: np.ndarray, dataset: str, mu: floa
     return fig
 
 
+def curves_in_words(sweep: pd.DataFrame) -> str:
+    """The first and the last point of the curves of :func:`mu_curves`, and where Crop is best."""
+    means = 100 * sweep.groupby("mu")[["box_area", "crop_right"]].mean()
+    ends = [
+        f"at mu = {mu:g} the box is {row.box_area:.0f} % of the image and Crop right in {row.crop_right:.0f} %"
+        for mu, row in means.iloc[[0, -1]].iterrows()
+    ]
+    return f"{', '.join(ends)}; Crop is best at mu = {means.crop_right.idxmax():g}, {means.crop_right.max():.0f} %"
+
+
 def _mean_curve(ax: Axes, values: pd.Series, label: str, colour: str, dash: str) -> None:
     if values.notna().all():
         ax.plot(values.index, 100 * values, color=colour, linestyle=dash, marker="o", label=label)

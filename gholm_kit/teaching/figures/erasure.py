@@ -38,7 +38,8 @@ def erasure_steps(
     fig, axes = style.styled(5, len(thetas), size=(3.3, 3.75 + 0.6 / len(thetas)), squeeze=False)
     for ax, theta in zip(axes, thetas, strict=True):
         mask = masking.threshold(h, theta)
-        gone, elsewhere = (erased(net, x, m, fill, seed) for m in (mask, moved(mask, seed)))
+        away, how = moved_in_sight(mask[0], seed)
+        gone, elsewhere = (erased(net, x, m, fill, seed) for m in (mask, away[None]))
         first, after, control = (logits_of(net, y)[0] for y in (x, gone, elsewhere))
         style.picture(ax[0], image, f"whole image\n{verdict(first, label, classes)}")
         artist = style.heat_over(
@@ -51,10 +52,33 @@ def erasure_steps(
             ax[3], style.pixels(gone[0], net.config), again, None, "second heatmap, on\nthe erased image"
         )
         said = verdict(control, label, classes)
-        style.picture(ax[4], style.pixels(elsewhere[0], net.config), f"same shape moved\n{said}")
+        style.picture(ax[4], style.pixels(elsewhere[0], net.config), f"{how}\n{said}")
     style.heat_bar(fig, artist, axes.ravel().tolist())
     style.say_if_drawn(fig, net.config.dataset)
     return fig
+
+
+def moved_in_sight(mask: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, str]:
+    """A mask (H, W) bool moved so that the eye knows its shape again: (H, W), and what to call it.
+
+    Of the places where the whole shape stays inside the picture, it takes the one that covers least of the first.
+    A mask that reaches from edge to edge has hardly any such place: if a quarter of it would lie on the first, it is
+    moved as in the measurement, see ``moved``.
+    """
+    rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
+    if not len(rows):
+        return mask, "nothing to move"
+    (height, width), area = mask.shape, int(mask.sum())
+    up, down = -int(rows[0]), height - int(rows[-1])
+    left, right = -int(columns[0]), width - int(columns[-1])
+    shared = torch.fft.irfft2(
+        torch.fft.rfft2(mask.double()).abs() ** 2, mask.shape
+    ).round()  # by offset, wrapping
+    offsets = [(y, x) for y in range(up, down) for x in range(left, right)]
+    y, x = min(offsets, key=lambda offset: float(shared[offset]))
+    if shared[y, x] < area / 4:
+        return mask.roll((y, x), (0, 1)), "same shape moved"
+    return moved(mask[None], seed)[0], "same shape moved,\nround the edges"
 
 
 def _percent(mask: torch.Tensor) -> str:
@@ -84,6 +108,24 @@ def four_fills(
     style.heat_bar(fig, artist, axes.ravel().tolist())
     style.say_if_drawn(fig, net.config.dataset)
     return fig
+
+
+def fills_in_words(
+    net: GHOLMNet,
+    study: Study,
+    heat: torch.Tensor,
+    index: int,
+    theta: float,
+    classes: Sequence[str],
+    seed: int = 0,
+) -> str:
+    """What the network says of each picture of :func:`four_fills`."""
+    x, mask = study.images[index : index + 1], masking.threshold(heat[index : index + 1], theta)
+    told = []
+    for fill in masking.FILLS:
+        p = logits_of(net, erased(net, x, mask, fill, seed))[0].softmax(-1)
+        told.append(f"{fill}: {classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %")
+    return "; ".join(told)
 
 
 @style.in_style
@@ -118,6 +160,20 @@ def theta_curves(sweep: pd.DataFrame, confidence: float, accuracy: float, datase
     axes[2].legend(fontsize=12)
     style.say_if_drawn(fig, dataset)
     return fig
+
+
+def curves_in_words(sweep: pd.DataFrame) -> str:
+    """The ends of the curves of :func:`theta_curves`."""
+    means = 100 * sweep.groupby(["place", "level"])[["confidence", "right"]].mean()
+    told = []
+    for place, name in (("attended", "Attended region erased"), ("moved", "Same shape erased elsewhere")):
+        ends = means.loc[place].iloc[[0, -1]]
+        at = [
+            f"θ = {theta:g}: confidence {row.confidence:.0f} %, accuracy {row.right:.0f} %"
+            for theta, row in ends.iterrows()
+        ]
+        told.append(f"{name}: {'; '.join(at)}")
+    return ". ".join(told)
 
 
 def _reference(ax: Axes, value: float) -> None:

@@ -136,6 +136,15 @@ def map_grid(
     return fig
 
 
+def maps_in_words(rows: Mapping[str, Tensor]) -> str:
+    """Where the maps of :func:`map_grid` are hottest, image by image; ``rows`` as there."""
+    told = []
+    for name, heat in rows.items():
+        places = [f"({x}, {y})" if x >= 0 else "empty" for x, y in hottest_pixels(heat).tolist()]
+        told.append(f"{name}: {' '.join(places)}")
+    return f"Hottest pixel (x, y), image by image: {'; '.join(told)}"
+
+
 def _wrapped(text: str, width: int = 18) -> str:
     return "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, width))
 
@@ -178,6 +187,14 @@ def share_bars(panels: Mapping[str, Mapping[str, Interval]], dataset: str) -> Fi
         ax.set_ylim(len(names) - 0.5, -0.7)
     style.say_if_drawn(fig, dataset)
     return fig
+
+
+def shares_in_words(panels: Mapping[str, Mapping[str, Interval]]) -> str:
+    """The values that :func:`share_bars` shows."""
+    return "; ".join(
+        f"{measure}: " + ", ".join(f"{name} {100 * value:.0f}" for name, (value, *_) in rows.items())
+        for measure, rows in panels.items()
+    )
 
 
 @style.in_style

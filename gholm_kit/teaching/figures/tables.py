@@ -6,6 +6,7 @@ run, or have no common mean, are labelled as such.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -60,6 +61,21 @@ def steps(panels: Mapping[str, Mapping[str, tuple[float, Difference | str | None
     return fig
 
 
+def steps_in_words(panels: Mapping[str, Mapping[str, tuple[float, Difference | str | None]]]) -> str:
+    """The numbers that :func:`steps` shows."""
+    told = []
+    for dataset, rows in panels.items():
+        said = (
+            f"{name} {paper:+.1f} in the paper, {_measured(delta)}" for name, (paper, delta) in rows.items()
+        )
+        told.append(f"{dataset}: {'; '.join(said)}")
+    return ". ".join(told)
+
+
+def _measured(delta: Difference | str | None) -> str:
+    return f"{delta.mean:+.1f} measured" if isinstance(delta, Difference) else delta or "not run"
+
+
 @style.in_style
 def mu_steps(
     paper: Mapping[float, float],
@@ -90,6 +106,14 @@ def mu_steps(
     return fig
 
 
+def mu_in_words(series: Mapping[str, Mapping[float, Difference | None]]) -> str:
+    """The measured numbers that :func:`mu_steps` shows."""
+    return "; ".join(
+        f"{name}: " + (", ".join(f"{mu:g} {_measured(delta)}" for mu, delta in values.items()) or "not run")
+        for name, values in series.items()
+    )
+
+
 @style.in_style
 def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset: str) -> Figure:
     """The ledger, one line per (question, reading, effect, words); effects in points relative to our readings.
@@ -115,6 +139,14 @@ def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset
     ax.set(xlabel="points above our reading", ylim=(len(effects) - 0.5, -0.5), xlim=(-reach, reach))
     _drawn(fig, [dataset])
     return fig
+
+
+def readings_in_words(effects: Sequence[tuple[str, str, Difference | None, str]]) -> str:
+    """How many of the lines of :func:`readings` differ from ours, and the largest loss."""
+    counts = Counter(words for *_, words in effects)
+    known = [(delta.mean, reading) for _, reading, delta, _ in effects if delta is not None]
+    told = ", ".join(f"{n} {words}" for words, n in counts.most_common())
+    return told + (f"; the lowest is {min(known)[1]}, {min(known)[0]:+.1f}" if known else "")
 
 
 def _far_away(ax: Axes, row: int, value: float, colour: str) -> None:

@@ -93,3 +93,14 @@ def test_the_curve_of_images_is_the_formula():
         assert paired.get_ydata()[k] == images_needed(x, 0.9, max(0.1, x / 100))
     assert np.any([5794 in line.get_ydata() for line in ax.lines])
     assert len(tables.images_for(0.9, None, {}).axes[0].get_legend().get_texts()) == 1
+
+
+def test_the_words_say_the_numbers_of_the_pictures():
+    delta = Difference(6.0, 3.0, 9.0, 3)
+    said = tables.steps_in_words({"mini_birds": {"Crop": (0.8, delta), "Sup": (0.2, None)}})
+    assert said == "mini_birds: Crop +0.8 in the paper, +6.0 measured; Sup +0.2 in the paper, not run"
+    assert tables.mu_in_words({"retrained": {1.6: delta, 1.8: None}, "only tested": {}}) == (
+        "retrained: 1.6 +6.0 measured, 1.8 not run; only tested: not run"
+    )
+    lines = [("fill", "black", Difference(-4.0, -5.0, -3.0, 3), "worse"), ("z", "logits", None, "not run")]
+    assert tables.readings_in_words(lines) == "1 worse, 1 not run; the lowest is black, -4.0"
