@@ -259,9 +259,15 @@ def optimism(accuracies: np.ndarray) -> np.ndarray:
 
 
 def fence(values: Sequence[float]) -> float:
-    """Tukey's outer fence, above which a value is far out: upper quartile plus three distances of the quartiles."""
-    low, high = np.quantile(values, [0.25, 0.75])
-    return float(high + 3 * (high - low))
+    """Tukey's fence, above which a value is an outlier: upper quartile plus 1.5 distances of the quartiles.
+
+    Zeros do not count: where the last epoch is mostly the best one, every other value would lie outside.
+    """
+    above = [v for v in values if v > 0]
+    if not above:
+        return 0.0
+    low, high = np.quantile(above, [0.25, 0.75])
+    return float(high + 1.5 * (high - low))
 
 
 @style.in_style

@@ -228,5 +228,7 @@ def test_one_run_far_above_the_others_is_named_and_leaves_them_their_scale():
 
 
 def test_the_fence_is_tukeys():
-    # Tukey, Exploratory Data Analysis (1977): outer fences lie three times the spread of the hinges beyond them.
-    assert pictures.fence([1, 2, 3, 4, 5]) == 4 + 3 * 2
+    # Tukey, Exploratory Data Analysis (1977): inner fences lie 1.5 times the spread of the hinges beyond them.
+    assert pictures.fence([1, 2, 3, 4, 5]) == 4 + 1.5 * 2
+    assert pictures.fence([0] * 20 + [1, 2, 3, 4, 5]) == 4 + 1.5 * 2
+    assert pictures.fence([0, 0]) == 0
