@@ -201,6 +201,16 @@ def circle(panels: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, names: S
     return fig
 
 
+def circle_in_words(panels: Mapping[str, tuple[Tensor, Tensor]], names: Sequence[str]) -> str:
+    """The angles of the vectors that :func:`circle` shows, in degrees from the right, counterclockwise."""
+    told = []
+    for title, (z, _) in panels.items():
+        degrees = torch.atan2(z[:, 1], z[:, 0]).rad2deg().remainder(360).tolist()
+        angles = ", ".join(f"{name} {angle:.0f}°" for name, angle in zip(names, degrees, strict=True))
+        told.append(f"{title}: {angles}")
+    return f"Their angles: {'; '.join(told)}."
+
+
 def _vector(ax, point: list[float], arrow: list[float], label: int, name: str) -> None:
     x, y = point
     colour, marker = _class_look(label)

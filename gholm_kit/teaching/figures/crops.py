@@ -119,21 +119,21 @@ def mu_curves(sweep: pd.DataFrame, raw_right: np.ndarray, dataset: str, mu: floa
 
     raw_right  (N,) bool, Raw alone on the same images
     """
-    fig, axes = style.styled(2, 2, size=(6.4, 4.5))
+    fig, axes = style.styled(2, 2, size=(6.4, 4.8))
     means = sweep.groupby("mu").mean(numeric_only=True)
     (size_ax, kept_ax), (right_ax, paper_ax) = axes
     _mean_curve(size_ax, means.box_area, "area of the box", "black", "-")
     _mean_curve(size_ax, means.iou, "overlap with the true box (IoU)", style.COLOURS["raw"], "--")
     size_ax.set(title="How much is kept?", ylabel="% of the image, or IoU")
-    _mean_curve(kept_ax, means.kept, "deciding places inside the box", style.COLOURS["drop"], "-")
+    _mean_curve(kept_ax, means.kept, "deciding parts inside the box", style.COLOURS["drop"], "-")
     _mean_curve(kept_ax, means.box_area, "area of the box (expected by chance)", "0.5", ":")
-    kept_ax.set(title="Are the deciding places kept?", ylabel="%")
+    kept_ax.set(title="Are the deciding parts kept?", ylabel="%")
     _accuracy_curves(right_ax, sweep, raw_right)
     for ax in (size_ax, kept_ax, right_ax):
-        ax.axvline(mu, color="0.6", linewidth=1.5)
         ax.set(xlabel="μ at test time", ylim=(0, 100))
+        _mark_mu(ax, mu)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=12)
+            _legend_below(ax)
     _paper_table_4(paper_ax)
     style.say_if_drawn(fig, dataset)
     return fig
@@ -147,6 +147,20 @@ def curves_in_words(sweep: pd.DataFrame) -> str:
         for mu, row in means.iloc[[0, -1]].iterrows()
     ]
     return f"{', '.join(ends)}; Crop is best at mu = {means.crop_right.idxmax():g}, {means.crop_right.max():.0f} %"
+
+
+def _mark_mu(ax: Axes, mu: float) -> None:
+    """A vertical line at the method's mu, with its value at the top of the panel."""
+    ax.axvline(mu, color="0.6", linewidth=1.5)
+    place = {"xytext": (4, -4), "textcoords": "offset points", "ha": "left", "va": "top"}
+    ax.annotate(
+        f"μ = {mu:g}", (mu, 1), xycoords=("data", "axes fraction"), fontsize=12, color="0.25", **place
+    )
+
+
+def _legend_below(ax: Axes) -> None:
+    """The legend under the panel: inside, the line at mu would cross it."""
+    ax.legend(fontsize=12, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
 
 
 def _mean_curve(ax: Axes, values: pd.Series, label: str, colour: str, dash: str) -> None:
@@ -172,7 +186,7 @@ def _paper_table_4(ax: Axes) -> None:
     """The paper's numbers, on their own scale: photographs and another network."""
     ax.plot(list(published.MU), list(published.MU.values()), color="0.35", marker="s", mfc="white", ms=9)
     ax.set(xlabel="μ", ylabel="accuracy in %", ylim=(90.8, 92.7))
-    ax.set_title("The paper, Table 4 (cited): CUB photographs,\none experiment for each μ")
+    ax.set_title("The paper, Table 4 (cited): CUB photographs,\none number for each μ")
     best = max(published.MU.values())
     low, high = (100 * limit for limit in accuracy_interval(_rights(best, 5794)))
     ax.axhspan(low, high, color="0.9")
@@ -187,7 +201,7 @@ def _rights(percent: float, count: int) -> np.ndarray:
 def wrong_gallery(
     net: GHOLMNet, study: Study, heat: torch.Tensor, wrong: pd.DataFrame, mu: float, connectivity: int = 8
 ) -> Figure:
-    """Pictures whose largest component is the wrong one: components above; deciding places and the box below.
+    """Pictures whose largest component is the wrong one: components above; deciding parts and the box below.
 
     wrong  the first rows of ``deciding_parts.wrong_components``, at most five
     """
@@ -197,15 +211,13 @@ def wrong_gallery(
         mask = masking.threshold(heat[row.image : row.image + 1], mu)[0].numpy()
         components(top, image, mask, connectivity)
         top.set_title(
-            f"deciding places in box 1:\n{100 * row.largest:.0f} %, in another: {100 * row.other:.0f} %"
+            f"deciding parts in box 1:\n{100 * row.largest:.0f} %, in another: {100 * row.other:.0f} %"
         )
         style.picture(bottom, image)
         places = study.deciding[row.image].numpy() > 0
         bottom.contour(places, levels=[0.5], colors="white", linewidths=4)
         bottom.contour(places, levels=[0.5], colors=style.COLOURS["drop"], linewidths=2.2, linestyles="--")
         style.box(bottom, component_boxes(mask, connectivity)[1][0])
-    axes[1, 0].set_title(
-        "frame: the box that eq. (5) takes\ndashed: deciding places", loc="left", fontsize=13
-    )
+    axes[1, 0].set_title("frame: the box that eq. (5) takes\ndashed: deciding parts", loc="left", fontsize=13)
     style.say_if_drawn(fig, net.config.dataset)
     return fig

@@ -153,7 +153,7 @@ def theta_curves(sweep: pd.DataFrame, confidence: float, accuracy: float, datase
     _reference(axes[1], 100 * accuracy)
     axes[0].set(title="Confidence in the class\npredicted for the whole image", ylabel="%")
     axes[1].set(title="Accuracy\n(bands: 95 % intervals)", ylabel="%")
-    axes[2].set(title="Deciding places removed,\nand pixels erased", ylabel="%")
+    axes[2].set(title="Deciding parts removed,\nand pixels erased", ylabel="%")
     for ax in axes:
         ax.axvspan(*PAPER, color="0.93", zorder=0)
         ax.set(xlabel="θ (grey: the paper's U(1, 2))", ylim=(0, 100))

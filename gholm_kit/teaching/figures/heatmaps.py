@@ -136,13 +136,37 @@ def map_grid(
     return fig
 
 
-def maps_in_words(rows: Mapping[str, Tensor]) -> str:
-    """Where the maps of :func:`map_grid` are hottest, image by image; ``rows`` as there."""
+def maps_in_words(
+    rows: Mapping[str, Tensor],
+    regions: Sequence[Regions] | None = None,
+    images: Sequence[int] | None = None,
+) -> str:
+    """Where the maps of :func:`map_grid` are hottest, image by image; ``rows`` as there.
+
+    regions: discs of the deciding parts of all images, None where they are unknown; images: which of these the
+    columns show, None for all in order.
+    """
     told = []
     for name, heat in rows.items():
-        places = [f"({x}, {y})" if x >= 0 else "empty" for x, y in hottest_pixels(heat).tolist()]
-        told.append(f"{name}: {' '.join(places)}")
-    return f"Hottest pixel (x, y), image by image: {'; '.join(told)}"
+        columns = range(len(heat)) if images is None else images
+        discs = [regions[k] if regions is not None else None for k in columns]
+        points = hottest_pixels(heat).tolist()
+        places = [_place(*point, heat.shape[1:], known) for point, known in zip(points, discs, strict=True)]
+        told.append(f"{name}: {'; '.join(places)}")
+    return f"Hottest point, image by image: {'. '.join(told)}."
+
+
+def _place(x: int, y: int, size: Sequence[int], discs: Regions | None) -> str:
+    """A point of a map (height, width) in words: the deciding part that it lies on, or where in the picture."""
+    if x < 0:
+        return "none, the map is empty"
+    on = [part for part, (cx, cy, radius) in (discs or {}).items() if np.hypot(x - cx, y - cy) <= radius]
+    if on:
+        return f"on the {' and '.join(on).replace('_', ' ')} (deciding)"
+    height, width = size
+    down, across = ("upper", "", "lower")[3 * y // height], ("left", "middle", "right")[3 * x // width]
+    where = f"{down} {across}".strip()
+    return where if discs is None else f"{where} (on no deciding part)"
 
 
 def _wrapped(text: str, width: int = 18) -> str:

@@ -58,7 +58,7 @@ def in_words(
     )
     if study.deciding is not None:
         words.append(
-            f"the box contains {100 * float(share(study.deciding[one], inside)):.0f} % of the deciding places"
+            f"the box contains {100 * float(share(study.deciding[one], inside)):.0f} % of the deciding parts"
         )
     if study.boxes is not None:
         words.append(

@@ -53,7 +53,7 @@ def in_words(
     words = [f"θ = {theta:.2f} erases {100 * float(mask.float().mean()):.0f} % of the picture (fill: {fill})"]
     if study.deciding is not None:
         words.append(
-            f"this removes {100 * float(share(study.deciding[one], mask)):.0f} % of the deciding places"
+            f"this removes {100 * float(share(study.deciding[one], mask)):.0f} % of the deciding parts"
         )
     sure = [f"{100 * float(p[said]):.0f} %" for p in (whole, gone, control)]
     mark = "right" if said == int(study.labels[picture]) else "wrong"

@@ -174,6 +174,12 @@ def test_bars_curves_and_arrows_are_drawn_to_their_values():
     assert {0.5, 1.25} <= {line.get_ydata()[0] for line in near_zero.lines if len(line.get_ydata()) == 2}
 
 
+def test_the_words_give_the_angles_on_the_circle():
+    z = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+    said = contrast.circle_in_words({"now": (z, z), "later": (-z, z)}, ["a", "b"])
+    assert said == "Their angles: now: a 0°, b 270°; later: a 180°, b 90°."
+
+
 def test_the_words_count_the_pairs():
     kinds = contrast.pair_kinds(LABELS)[: len(LABELS)]
     positive = int(((kinds == contrast.OWN) | (kinds == contrast.SAME)).sum())

@@ -78,7 +78,7 @@ def test_wrong_gallery(small_study):
     net, study, heat, _ = small_study
     wrong = deciding_parts.wrong_components(study, heat, 1.7)
     fig = crops.wrong_gallery(net, study, heat, wrong, 1.7)
-    assert "deciding places in box 1:\n0 %" in words(fig)
+    assert "deciding parts in box 1:\n0 %" in words(fig)
     assert fig.axes[1].patches[-1].get_x() == 15.5
 
 

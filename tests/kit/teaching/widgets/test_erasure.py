@@ -16,7 +16,7 @@ def test_render_says_what_it_shows(small_study):
     fig, alt = erasure.render(*small_study, picture=0, theta=1.5, fill="black")
     matplotlib.pyplot.close(fig)
     assert alt.startswith(f"θ = 1.50 erases {100 * 96 / 1024:.0f} % of the picture (fill: black)")
-    assert f"this removes {100 * 96 / 256:.0f} % of the deciding places" in alt
+    assert f"this removes {100 * 96 / 256:.0f} % of the deciding parts" in alt
     # Two confidences are those of the sweep behind the curves; the third is that of the shape in the picture.
     one = deciding_parts.Study(study.samples[:1], study.images[:1], study.labels[:1], None, None)
     sweep = deciding_parts.erasure_sweep(net, one, heat[:1], [1.5], fill="black")
