@@ -84,9 +84,9 @@ class Example(NamedTuple):
 def explaining_image(net: GHOLMNet, data: FineGrainedData, seed: int = 0) -> Example:
     """A test image on which the method works, chosen by a rule: a figure of a failure explains little.
 
-    Of ``EXAMPLES`` images in random order, those count that Raw and Crop both name rightly. Where the deciding parts
-    are known, it is the one whose crop holds most of them above its share of the image, which is what a box of its
-    size would hold by chance; else it is the first. If none counts, it is the first of all, and the rule says so.
+    Of ``EXAMPLES`` images in random order, those count on which Raw and Crop are both correct. Where the deciding
+    parts are known, it is the one whose crop holds most of them above its share of the image, which is what a box of
+    its size would hold by chance; else it is the first. If none counts, it is the first of all; the rule says so.
     """
     order = np.random.default_rng(seed).permutation(len(data.test))[:EXAMPLES]
     truth = load_truth(data.root) if data.name.startswith("mini_") else None
@@ -97,17 +97,17 @@ def explaining_image(net: GHOLMNet, data: FineGrainedData, seed: int = 0) -> Exa
             found.append((_held(truth, sample, path, net.config) if truth else 0.0, sample, path))
             if not truth:
                 break
-    among = f"of {len(order)} test images in random order"
+    among = f"{len(order)} test images in random order"
     if not found:
         sample = data.test[order[0]]
-        rule = f"The first {among}; Raw and Crop name none of them both rightly."
+        rule = f"The first of {among}; Raw and Crop are both correct on none of them."
         return Example(sample, drawings.follow(net, sample), rule)
     _, sample, path = max(found, key=lambda one: one[0])
-    rule = f"The first {among} that Raw and Crop both name rightly."
+    rule = f"The first of {among} on which Raw and Crop are both correct."
     if truth:
         rule = (
-            f"O{among[1:]}, Raw and Crop both name {len(found)} rightly; this is the one of them whose crop holds "
-            "most of the deciding parts for its size."
+            f"Raw and Crop are both correct on {len(found)} of {among}; the figure shows the one whose crop "
+            "holds most of the deciding parts for its size."
         )
     return Example(sample, path, rule)
 

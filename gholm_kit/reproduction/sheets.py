@@ -110,11 +110,11 @@ def _sheet(
 
 
 def answers(columns: Sequence[drawings.Shown]) -> str:
-    """What Figure 6 shows, for its alt text: how many images are named rightly, and what each was called."""
+    """What Figure 6 shows, for its alt text: how many predictions are correct, and what each image was called."""
     captions = [caption for _, caption, path in columns if path is not None]
     right = sum(caption.startswith("✓") for caption in captions)
     told = "; ".join(f"{dataset}: {caption}".replace("\n", ", ") for dataset, caption, _ in columns)
-    return f"{right} of {len(captions)} are named rightly. {told}."
+    return f"{right} of {len(captions)} are correct. {told}."
 
 
 # ---------------------------------------------------------------------- any finished runs

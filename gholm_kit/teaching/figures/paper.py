@@ -440,11 +440,11 @@ def _frame(fig: Figure, sheet: _Sheet, columns: Sequence[Shown]) -> None:
 
 
 def verdict(logits: Tensor, label: int, classes: Sequence[str]) -> str:
-    """ "✓ class name": the predicted class, and whether it is right."""
+    """ "✓ class name" of a correct prediction, else :func:`mistake`."""
     said = int(logits.argmax())
-    return f"{'✓' if said == label else '✗'} {classes[said]}"
+    return f"✓ {classes[said]}" if said == label else mistake(classes[said], classes[label])
 
 
 def mistake(said: str, truth: str) -> str:
     """The class predicted for an image, and, on the next line, its true class."""
-    return f"✗ {said}\nis {truth}"
+    return f"✗ says {said}\nis {truth}"

@@ -84,7 +84,7 @@ def test_the_second_sheet_shows_wrong_answers_that_come_up_first():
     captions = [t.get_text() for t in drawn.figure.texts if "✗" in t.get_text()]
     assert len(captions) == 4
     assert all("\nis" in t for t in captions)
-    assert "0 of 4 are named rightly" in drawn.alt
+    assert "0 of 4 are correct" in drawn.alt
     config = jobs.config_for("mini", "cub")
     net, data = kept_network(config), load_dataset("mini_birds")
     for k in np.random.default_rng(0).permutation(len(data.test)):
@@ -164,13 +164,13 @@ def test_the_method_is_explained_with_the_image_whose_crop_holds_most_for_its_si
     }
     found = paper_figures.explaining_image(net, answered(monkeypatch, answers), seed)
     assert found.sample == b
-    assert "Of 3 test images in random order, Raw and Crop both name 2 rightly" in found.rule
+    assert "Raw and Crop are both correct on 2 of 3 test images in random order" in found.rule
     answers[b.image_id] = (b.label, 0 if b.label else 1, tight)
     assert paper_figures.explaining_image(net, answered(monkeypatch, answers), seed).sample == a
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_without_known_parts_it_is_the_first_that_both_name_rightly(monkeypatch, seed):
+def test_without_known_parts_it_is_the_first_on_which_both_are_correct(monkeypatch, seed):
     birds = three_birds()
     box = [0, 0, 8, 8]
     right = {s.image_id: (s.label, s.label, box) for s in birds}
@@ -185,7 +185,7 @@ def test_without_known_parts_it_is_the_first_that_both_name_rightly(monkeypatch,
         right[s.image_id] = ((s.label + 1) % len(data.classes), s.label, box)
     none = paper_figures.explaining_image(net, data, seed)
     assert none.sample == order[0]
-    assert "name none of them both rightly" in none.rule
+    assert "both correct on none of them" in none.rule
 
 
 @pytest.mark.parametrize("draw", [paper_figures.figure_2, paper_figures.figure_3])

@@ -162,7 +162,7 @@ def test_figure_6_names_a_data_set_once(net, sample):
 def test_a_verdict_says_the_class_and_whether_it_is_right():
     logits = torch.tensor([0.0, 2.0, 1.0])
     assert paper.verdict(logits, 1, ("a", "b", "c")) == "✓ b"
-    assert paper.verdict(logits, 0, ("a", "b", "c")) == "✗ b"
+    assert paper.verdict(logits, 0, ("a", "b", "c")) == "✗ says b\nis a"
 
 
 def test_nobody_picks_the_images_of_figure_6(tmp_path):
