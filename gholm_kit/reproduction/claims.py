@@ -33,7 +33,7 @@ class Comparison:
 
     name      what is compared; two claims that make the same comparison give it the same name
     claimed   1: the paper says that it is above zero; -1: below
-    unstable  why there is no difference to test, in words
+    unstable  why there is no difference to tell, in words
     """
 
     name: str
@@ -44,6 +44,11 @@ class Comparison:
     @classmethod
     def of(cls, name: str, row: Row, claimed: int = 1) -> Comparison:
         return cls(name, row.change, claimed, row.unstable)
+
+    @property
+    def unjudged(self) -> str | None:
+        """Why there is no verdict, in words."""
+        return self.unstable or verdicts.too_few(self.change)
 
 
 Found = tuple[str, str]  # verdict, evidence
@@ -91,12 +96,12 @@ def judged(preset: str, archive: Archive) -> tuple[list[Found], int]:
 
 
 def _directions(comparisons: Iterable[Comparison]) -> Directions:
-    measured = {c.name: c.change for c in comparisons if c.change is not None}
+    measured = {c.name: c.change for c in comparisons if c.change is not None and not c.unjudged}
     return dict(zip(measured, verdicts.directions(list(measured.values())), strict=True))
 
 
 def _agreement(comparison: Comparison, family: Directions) -> verdicts.Agreement:
-    if comparison.unstable:
+    if comparison.unjudged:
         return 0  # neither direction can be told
     return verdicts.agreement(family.get(comparison.name), comparison.claimed)
 
@@ -104,7 +109,7 @@ def _agreement(comparison: Comparison, family: Directions) -> verdicts.Agreement
 def _verdict(claim: Claim, compared: list[Comparison], family: Directions, real: bool) -> Found:
     """All comparisons must agree; of several, the worst counts."""
     agreements = [_agreement(c, family) for c in compared]
-    shown = [c.unstable or verdicts.word(a, real) for c, a in zip(compared, agreements, strict=True)]
+    shown = [c.unjudged or verdicts.word(a, real) for c, a in zip(compared, agreements, strict=True)]
     lines = [
         f"{_points(c)}, {w}" if c.change else f"{c.name}: {w}" for c, w in zip(compared, shown, strict=True)
     ]
@@ -113,8 +118,8 @@ def _verdict(claim: Claim, compared: list[Comparison], family: Directions, real:
 
 def _constructed(claim: Claim, compared: list[Comparison], _: Directions, real: bool) -> Found:
     """A higher threshold keeps a part of what a lower one keeps, so the box and what is in it can hardly grow."""
-    own = _directions(compared)  # not of the family
-    agreement = verdicts.of_all(_agreement(c, own) for c in compared)
+    signs = verdicts.directions([c.change for c in compared])  # not of the family; one seed is enough
+    agreement = verdicts.of_all(map(verdicts.agreement, signs, (c.claimed for c in compared)))
     verdict = BY_CONSTRUCTION if agreement == 1 else verdicts.word(agreement, real)
     return verdict, claim.about + "; ".join(_points(c) for c in compared)
 

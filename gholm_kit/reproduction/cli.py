@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.estimate import plan
 from gholm_kit.reproduction.make import make_runs, with_data
 from gholm_kit.reproduction.outputs import (
+    SEARCH_TABLES,
     differing_files,
     differing_run,
     ledger_tables,
@@ -43,13 +45,13 @@ from gholm_kit.reproduction.tuning import (
     Search,
     Tuned,
     final_jobs,
+    finished,
     progress,
     rival_search,
     search_for,
     tune,
 )
-from gholm_kit.reproduction.tuning_figure import draw_tuning
-from gholm_kit.reproduction.tuning_tables import tuned_table, tuning_table
+from gholm_kit.reproduction.tuning_figure import SEARCH_FIGURES
 from gholm_kit.table import Table
 from gholm_lib.datasets import DataError
 from gholm_lib.paths import figures_folder, project_root, records_folder
@@ -190,7 +192,7 @@ def _paper(request: Request) -> int:
         )
         return 0
     complete = all([_draw(figure, request) for figure in (jobs.FIGURES if request.all else request.figure)])
-    for name, draw in _of_photographs(request).items():
+    for name, draw in _other_figures(request).items():
         print(f"figure: {save(draw(), name, request.redraw)}")
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)
@@ -260,11 +262,20 @@ def _final(request: Request, search: Search, state: Progress) -> list[jobs.Job]:
 
 
 def _show_tuning(request: Request, search: Search, state: Progress, archive: Archive) -> None:
-    tables = tuning_table(search, state, archive), tuned_table(search, state, archive)
-    for table in tables:
+    for make in SEARCH_TABLES:
+        table = make(search, state, archive)
         table.write(tables_folder(request.preset))
         print(table.markdown())
-    print(f"figure: {save(draw_tuning(search, state, archive), tables[0].name, request.redraw)}")
+    for name, draw in _figures_of(search, state, archive).items():
+        print(f"figure: {save(draw(), name, request.redraw)}")
+
+
+def _figures_of(search: Search, state: Progress, archive: Archive) -> dict[str, Callable[[], Drawn]]:
+    """The figures of a finished search: file name → function that draws."""
+    return {
+        f"{start}_{search.name}": partial(draw, search, state, archive)
+        for start, draw in SEARCH_FIGURES.items()
+    }
 
 
 def _chosen(request: Request, archive: Archive) -> list[Table]:
@@ -282,8 +293,18 @@ def _of_photographs(request: Request) -> dict[str, Callable[[], Drawn]]:
     return sheet | ({SECOND_LOOKS: lambda: draw_second_looks(load_second_looks())} if everything else {})
 
 
+def _other_figures(request: Request) -> dict[str, Callable[[], Drawn]]:
+    """Figures that the paper does not have, and for which no network is needed."""
+    found = _of_photographs(request)
+    if request.all or request.check:
+        archive = Archive.read(records_of(request))
+        for search, state in finished(request.preset, archive):
+            found |= _figures_of(search, state, archive)
+    return found
+
+
 def _old_figures(request: Request) -> list[Path]:
-    paths = {figures_folder() / f"{name}.png": draw for name, draw in _of_photographs(request).items()}
+    paths = {figures_folder() / f"{name}.png": draw for name, draw in _other_figures(request).items()}
     old = [path for path, draw in paths.items() if style.made_from(path) != draw().about]
     return differing_figures(request.preset, request.options) + old
 

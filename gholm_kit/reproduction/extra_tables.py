@@ -255,7 +255,7 @@ def ledger_effects(preset: str, archive: Archive) -> list[Effect]:
     ours = jobs.config_for(preset, "cub")
     base = Row(published.LOGITS["both"], archive.row(ours))
     readings = [(q, r, _reading_row(r, ours, base, archive)) for q in LEDGER for r in q.readings]
-    changes = [None if row is None or row.failures else row.change for *_, row in readings]
+    changes = [None if row is None or row.failures else row.tested for *_, row in readings]
     signs = verdicts.directions(changes)
     return [_effect(*each, sign) for each, sign in zip(readings, signs, strict=True)]
 
@@ -273,7 +273,7 @@ def _effect(question: Question, reading: Reading, row: Row | None, sign: int | N
         return Effect(question, reading, None, None, reading.instead)
     if row.failures:
         return Effect(question, reading, row.measured, None, "diverged", len(row.records))
-    words = row.unstable or verdicts.of_effect(sign)
+    words = row.unjudged or verdicts.of_effect(sign)
     return Effect(question, reading, row.measured, row.change, words, len(row.records))
 
 
@@ -301,7 +301,10 @@ def ledger_table(preset: str, archive: Archive) -> Table:
         )
         asked = question
     title = f"What the paper leaves open, measured on {_on(preset, 'cub')}"
-    notes = [_ledger_note(preset, base, sum(e.change is not None for e in effects)), SAME_MACHINE_NOTE]
+    notes = [
+        _ledger_note(preset, base, sum(e.change is not None and e.change.seeds > 1 for e in effects)),
+        SAME_MACHINE_NOTE,
+    ]
     return Table("ledger", title, rows, [*notes, *_drawn(preset)])
 
 
@@ -319,5 +322,6 @@ def _ledger_note(preset: str, base: Sequence[Record], tested: int) -> str:
         "test images and seeds (with one seed, over images alone) and that interval's p. *Better* or *worse*: "
         f"significant at 5 % after Holm's correction over the {tested} readings tested; *{verdicts.UNCLEAR}*: not. "
         "*Unstable*: some runs, but not all, are at chance level, or they lie more than "
-        f"{FAR_APART:.0f} points apart; then the accuracy of each run is shown and nothing is tested."
+        f"{FAR_APART:.0f} points apart; then the accuracy of each run is shown and nothing is tested. Single "
+        "runs get no verdict."
     )

@@ -104,6 +104,16 @@ class Row:
         return change(self.records, self.against.records, self.answer, self.against.answer)
 
     @property
+    def unjudged(self) -> str | None:
+        """Why the difference gets no verdict, in words; None where it is tested, or where there is none."""
+        return self.unstable or verdicts.too_few(self.change)
+
+    @property
+    def tested(self) -> Difference | None:
+        """The difference, where it is one of the comparisons that a table tests."""
+        return None if self.unjudged else self.change
+
+    @property
     def measured(self) -> Mean | str:
         return measured_cell(self.records, self.failures, self.answer)
 
@@ -150,12 +160,12 @@ def both_ways(
 def judged(rows: Sequence[Row], real: bool) -> list[str | None]:
     """The verdict on each row's step, corrected over all of them; None where the paper claims no step."""
     claimed = [row for row in rows if row.step]
-    signs = iter(verdicts.directions([row.change for row in claimed]))
+    signs = iter(verdicts.directions([row.tested for row in claimed]))
     return [_verdict(row, next(signs), real) if row.step else None for row in rows]
 
 
 def _verdict(row: Row, direction: int | None, real: bool) -> str:
-    return row.unstable or verdicts.word(verdicts.agreement(direction, row.step), real)
+    return row.unjudged or verdicts.word(verdicts.agreement(direction, row.step), real)
 
 
 def measured_cell(

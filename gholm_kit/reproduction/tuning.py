@@ -305,6 +305,13 @@ def rival_search(preset: str, dataset: str, methods: Sequence[str], seeds: int =
     return replace(search, rows=(*known, *rivals), of="rivals")
 
 
+def finished(preset: str, archive: Archive) -> list[tuple[Search, Progress]]:
+    """The finished searches of a preset's data sets, in the order of the paper's tables."""
+    searches = [search_for(preset, dataset) for dataset in jobs.DATASETS[preset]]
+    states = [(search, progress(search, archive)) for search in searches]
+    return [(search, state) for search, state in states if state.bests is not None]
+
+
 class Tuned:
     """Each row's own best settings, as far as the searches of a preset are finished."""
 

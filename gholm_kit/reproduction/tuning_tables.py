@@ -47,8 +47,7 @@ def tuned_table(search: Search, state: Progress, archive: Archive) -> Table:
     """On test images, and against Raw: each row at its own best, on which the verdict depends, and at one recipe."""
     assert state.bests is not None
     one = state.bests[search.rows[0].name].recipe
-    own = _against_first(search, archive, [state.bests[row.name].recipe for row in search.rows])
-    shared = _against_first(search, archive, [one] * len(search.rows))
+    own, shared = own_best(search, state, archive), _against_first(search, archive, [one] * len(search.rows))
     words = _verdicts(own), _verdicts(shared)
     rows = [
         {
@@ -76,6 +75,12 @@ def tuned_table(search: Search, state: Progress, archive: Archive) -> Table:
     return Table(f"tuned_{search.name}", f"Equally tuned rows on {search.ours.dataset}", rows, notes)
 
 
+def own_best(search: Search, state: Progress, archive: Archive) -> list[PaperRow]:
+    """Each row at its own best, compared with the first one."""
+    assert state.bests is not None
+    return _against_first(search, archive, [state.bests[row.name].recipe for row in search.rows])
+
+
 def _against_first(search: Search, archive: Archive, recipes: Sequence[Recipe]) -> list[PaperRow]:
     """The recorded rows with these recipes, each compared with the first one; the paper's number is not used."""
     rows: list[PaperRow] = []
@@ -88,9 +93,9 @@ def _against_first(search: Search, archive: Archive, recipes: Sequence[Recipe]) 
 
 def _verdicts(rows: Sequence[PaperRow]) -> list[str | None]:
     """In words, corrected over the rows; None for the first one, which the others are compared with."""
-    signs = verdicts.directions([None if row.failures else row.change for row in rows[1:]])
+    signs = verdicts.directions([None if row.failures else row.tested for row in rows[1:]])
     words = [
-        "diverged" if row.failures else row.unstable or verdicts.of_effect(sign)
+        "diverged" if row.failures else row.unjudged or verdicts.of_effect(sign)
         for row, sign in zip(rows[1:], signs, strict=True)
     ]
     return [None, *words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,17 @@ def put(tmp_path) -> Callable[[Record], Path]:
     def save(record: Record) -> Path:
         record.save(tmp_path / "records" / Job(record.settings, record.tested_mu).name)
         return tmp_path / "records"
+
+    return save
+
+
+@pytest.fixture
+def put_seeds(put) -> Callable[[Record], Path]:
+    """Save a run as seeds 0 and 1, which answer alike: a difference of single runs gets no verdict."""
+
+    def save(record: Record) -> Path:
+        put(replace(record, config={**record.config, "seed": 1}))
+        return put(record)
 
     return save
 
