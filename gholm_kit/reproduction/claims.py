@@ -134,7 +134,7 @@ def _points(comparison: Comparison) -> str:
 
 def _settings(preset: str, archive: Archive) -> jobs.Settings:
     """Accuracies are compared with each row at its own best."""
-    return Tuned(preset, archive).config
+    return Tuned(preset, archive).own_best
 
 
 def _step(row: str) -> Callable[[str, Archive], list[Comparison]]:

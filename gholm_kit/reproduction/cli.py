@@ -68,13 +68,13 @@ def records_of(request: Request) -> Path:
 def wanted(request: Request) -> list[jobs.Job]:
     """The jobs behind a request."""
     preset, chosen = request.preset, []
-    own = Tuned(preset, Archive.read(records_of(request))).config
+    ways = Tuned(preset, Archive.read(records_of(request))).ways
     rivals = jobs.with_seeds(jobs.rival_jobs(preset, request.rivals), request.seeds)
     if request.all:
-        return jobs.all_jobs(preset, request.seeds, own) + rivals
+        return jobs.all_jobs(preset, request.seeds, ways) + rivals
     for table in request.table:
         _known(table, jobs.TABLES, "table")
-        chosen += [j for way in (jobs.one_recipe(preset), own) for j in jobs.table_jobs(table, way)]
+        chosen += [j for way in ways for j in jobs.table_jobs(table, way)]
     seeded = jobs.with_seeds(chosen, request.seeds)
     for figure in request.figure:
         seeded += jobs.figure_jobs(_known(figure, jobs.FIGURES, "figure"), preset)

@@ -73,8 +73,8 @@ def config_for(preset: str, dataset: str, row: str = OURS, **changes) -> Config:
 Settings = Callable[[str, str], Config | None]
 
 
-def one_recipe(preset: str) -> Settings:
-    """One learning rate and one schedule for all rows of a data set: those that are best for Raw."""
+def preset_settings(preset: str) -> Settings:
+    """The recipe of the preset for all rows."""
     return lambda dataset, row: config_for(preset, dataset, row)
 
 
@@ -114,7 +114,7 @@ def part_jobs(preset: str) -> list[Job]:
     """The trained rows of Tables 2, 3, 8 and 9, to measure whether heatmaps find the deciding parts; seed 0."""
     if preset == "paper":  # the deciding parts of photographs are not known
         return []
-    return [j for t in (2, 3, 8, 9) for j in table_jobs(t, one_recipe(preset))]
+    return [j for t in (2, 3, 8, 9) for j in table_jobs(t, preset_settings(preset))]
 
 
 def check_job(preset: str) -> Job:
@@ -183,12 +183,11 @@ def with_weights(jobs: Sequence[Job], files: Sequence[Path]) -> list[Job]:
     return [Job(started(j.config), j.tested_mu) for j in jobs]
 
 
-def all_jobs(preset: str, seeds: int, own: Settings) -> list[Job]:
+def all_jobs(preset: str, seeds: int, ways: Sequence[Settings]) -> list[Job]:
     """All jobs, the most useful first: tables, figures, then the ledger.
 
-    own  each row's own best settings, beside which the tables show one recipe
+    ways  of choosing the settings of a table's rows; the tables show several beside each other
     """
-    ways = (one_recipe(preset), own)
     tables = [j for t in TABLES for way in ways for j in table_jobs(t, way)] + epoch_jobs(preset)
     figures = [j for f in FIGURES for j in figure_jobs(f, preset)]
     ordered = with_seeds(tables, seeds) + with_seeds(figures, 1) + with_seeds(ledger_jobs(preset), seeds)

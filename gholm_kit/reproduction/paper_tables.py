@@ -54,7 +54,7 @@ WAYS_NOTE = (
     "the verdict that these runs alone would have given."
 )
 
-
+MU = 1.7  # of section 4.2; the other values of Table 4 are compared with it
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -195,7 +195,8 @@ def _row(
 
 def two_settings(preset: str, archive: Archive) -> tuple[Settings, Settings]:
     """Each row's own best settings, and one recipe for all rows."""
-    return Tuned(preset, archive).config, jobs.one_recipe(preset)
+    one_recipe, own_best = Tuned(preset, archive).ways
+    return own_best, one_recipe
 
 
 def _title(number: int, preset: str, dataset: str | None = None) -> str:
@@ -287,14 +288,12 @@ def best_test(records: Sequence[Record]) -> Mean | None:
 def mu_rows(settings: Settings, archive: Archive, trained: bool) -> dict[float, Row]:
     """The rows of Table 4, compared with mu = 1.7: networks trained with each, or that of 1.7 tested with each."""
     ours = settings("cub", jobs.OURS)
-    if ours is None:
-        return {mu: Row(number, ()) for mu, number in published.MU.items()}
-    middle = _row(archive, ours, published.MU[ours.mu])
-    rows = {ours.mu: middle}
+    middle = _row(archive, ours, published.MU[MU])
+    rows = {MU: middle}
     for mu, number in published.MU.items():
-        if mu != ours.mu:
-            job = (ours.replace(mu=mu), None) if trained else (ours, mu)
-            rows[mu] = _row(archive, job[0], number, middle, job[1])
+        if mu != MU:
+            config = ours and ours.replace(mu=mu) if trained else ours
+            rows[mu] = _row(archive, config, number, middle, None if trained else mu)
     return {mu: rows[mu] for mu in published.MU}
 
 

@@ -313,18 +313,30 @@ def finished(preset: str, archive: Archive) -> list[tuple[Search, Progress]]:
 
 
 class Tuned:
-    """Each row's own best settings, as far as the searches of a preset are finished."""
+    """The settings of a table's rows, as far as the searches of a preset are finished."""
 
     def __init__(self, preset: str, archive: Archive):
         self.preset, self.archive = preset, archive
         self._found: dict[str, tuple[Search, Progress]] = {}
 
-    def config(self, dataset: str, row: str) -> Config | None:
-        """The settings of a row (seed 0) on one of the paper's data sets; None while its search is unfinished."""
+    def own_best(self, dataset: str, row: str) -> Config | None:
+        """A row of one of the paper's data sets with its own best recipe; None before its search is finished."""
+        return self._with_recipe_of(row, dataset, row)
+
+    def one_recipe(self, dataset: str, row: str) -> Config:
+        """A row with the recipe that is best for Raw; with the preset's before the search is finished."""
+        return self._with_recipe_of(jobs.RAW, dataset, row) or jobs.config_for(self.preset, dataset, row)
+
+    @property
+    def ways(self) -> tuple[jobs.Settings, jobs.Settings]:
+        """One recipe for all rows, and each row's own."""
+        return self.one_recipe, self.own_best
+
+    def _with_recipe_of(self, best: str, dataset: str, row: str) -> Config | None:
         if dataset not in self._found:
             search = search_for(self.preset, dataset)
             self._found[dataset] = search, progress(search, self.archive)
         search, state = self._found[dataset]
         if state.bests is None:
             return None
-        return next(search.config(r, state.bests[row].recipe) for r in search.rows if r.name == row)
+        return next(search.config(r, state.bests[best].recipe) for r in search.rows if r.name == row)

@@ -90,7 +90,7 @@ def put_seeds(put) -> Callable[[Record], Path]:
 def one_recipe_is_best(monkeypatch) -> None:
     """As if every search had found the recipe of Raw best for each row."""
 
-    def config(self: Tuned, dataset: str, row: str) -> Config:
+    def own_best(self: Tuned, dataset: str, row: str) -> Config:
         return jobs.config_for(self.preset, dataset, row)
 
-    monkeypatch.setattr(Tuned, "config", config)
+    monkeypatch.setattr(Tuned, "own_best", own_best)

@@ -200,7 +200,7 @@ def test_rivals_have_the_recipe_of_the_tables():
     ours = {
         j.config.dataset: j.config
         for t in (2, 3, 8, 9)
-        for j in jobs.table_jobs(t, jobs.one_recipe("mini"))[-1:]
+        for j in jobs.table_jobs(t, jobs.preset_settings("mini"))[-1:]
     }
     found = jobs.rival_jobs("mini", tuple(METHODS))
     assert len({j.name for j in found}) == 12
@@ -220,6 +220,6 @@ def test_rivals_of_a_request_come_with_every_seed_and_alone():
     found = cli.wanted(Request(rivals=("cal",), seeds=2))
     assert [(j.config.method, j.config.seed) for j in found] == 4 * [("cal", 0)] + 4 * [("cal", 1)]
     everything = cli.wanted(Request(all=True, rivals=("cal",), seeds=1))
-    assert set(everything) == set(jobs.all_jobs("mini", 1, jobs.one_recipe("mini"))) | {
+    assert set(everything) == set(jobs.all_jobs("mini", 1, [jobs.preset_settings("mini")])) | {
         j for j in found if j.config.seed == 0
     }
