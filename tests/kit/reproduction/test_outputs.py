@@ -43,6 +43,12 @@ def test_committed_tables_are_what_the_kept_records_give():
     assert not differing, "make them anew: gholm reproduce --all --from-records"
 
 
+def test_the_preset_has_the_recipe_that_the_search_found_best_for_raw():
+    """On the first data set, whose networks the chapters and the ledger take; see ``_RECIPES`` in config.py."""
+    tuned = Tuned("mini", Archive.read(records_folder() / "mini"))
+    assert tuned.own_best("cub", jobs.RAW) == jobs.config_for("mini", "cub", jobs.RAW)
+
+
 @pytest.mark.numeric
 def test_a_short_run_gives_what_is_recorded(tmp_path, one_thread):
     options = RunOptions(runs=tmp_path, device="cpu", quiet=True)
