@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce test test-fast test-numeric html slides live lint lab clean env python-check
+.PHONY: help reproduce test test-fast test-numeric html slides slides-pdf live lint lab clean env python-check
 
 help:
 	@echo 'make reproduce  make the environment, draw the data, run every notebook, rebuild figures/'
@@ -26,6 +26,7 @@ help:
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make html       chapters and API reference as web pages: build/html/index.html, no network needed'
 	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
+	@echo 'make slides-pdf the same, and each deck as a PDF beside it: build/slides/*.pdf; needs Chromium'
 	@echo 'make live       the method in one HTML file that runs in a browser: build/live/mini_birds.html; needs npm, once'
 	@echo 'make lint       ruff for .py and .ipynb, mypy for gholm_lib; notebooks must be committed without outputs'
 	@echo 'make clean      remove build/ and caches; .venv, data/, runs/ and figures/ stay'
@@ -74,6 +75,10 @@ live: env
 slides: env
 	$(PY) -m gholm_kit data get mini
 	$(PY) -m gholm_kit notebooks slides
+
+slides-pdf: env
+	$(PY) -m gholm_kit data get mini
+	$(PY) -m gholm_kit notebooks slides-pdf
 
 lint: env
 	$(PY) -m ruff check .

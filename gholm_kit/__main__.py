@@ -39,6 +39,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   notebooks run          execute the notebooks (GHOLM_MODE=quick|full)
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]
   notebooks slides       the chapters as slides that need no network      [--out FOLDER]
+  notebooks slides-pdf   the same, and each deck as a PDF; needs Chromium  [--out FOLDER]
 """
 
 
@@ -256,11 +257,13 @@ def _pretrain(args: list[str]) -> None:
 
 
 def _notebooks(args: list[str]) -> int:
-    kind, rest = (args[0], args[1:]) if args[:1] in (["run"], ["html"], ["slides"]) else ("run", args)
+    named = args[:1] and args[0] in ("run", "html", "slides", "slides-pdf")
+    kind, rest = (args[0], args[1:]) if named else ("run", args)
 
     def notebooks(notebooks: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path | None = None) -> bool:
         """run: execute notebooks. html, slides: web pages, or a deck of each, that open without a network; a
-        notebook runs first if its executed copy in build/notebooks is out of date.
+        notebook runs first if its executed copy in build/notebooks is out of date. slides-pdf: each deck also as a
+        PDF beside it, which needs Chromium.
 
         Args:
             notebooks: Notebooks (none: all of them).

@@ -28,6 +28,7 @@ TARGETS = [
     "test-numeric",
     "html",
     "slides",
+    "slides-pdf",
     "live",
     "lab",
     "lint",
@@ -197,7 +198,18 @@ def test_make_knows_the_target(target):
 def test_make_alone_lists_the_targets():
     done = make(ROOT)
     assert done.returncode == 0
-    for target in ("reproduce", "test", "test-numeric", "html", "slides", "live", "lab", "lint", "clean"):
+    for target in (
+        "reproduce",
+        "test",
+        "test-numeric",
+        "html",
+        "slides",
+        "slides-pdf",
+        "live",
+        "lab",
+        "lint",
+        "clean",
+    ):
         assert re.search(rf"^make {target} ", done.stdout, re.MULTILINE)
 
 

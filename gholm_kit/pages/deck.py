@@ -1,23 +1,27 @@
 """Chapters as slides, by reveal.js, which an installed package brings; nothing of it is kept in this project.
 
-A cell's slide type (slide, subslide, fragment, skip, notes) says where it goes. Solutions, checks and plumbing are
-left out; so is the code of a cell that shows a picture or controls, so that these can be large. Controls that need a
-running notebook are left out; those that a page can move by itself (`sliders.js`) stay. What is too much for one
-slide is spread over several, in the browser (`deck.js`), where the size of things is known.
+A cell's slide type (slide, subslide, fragment, skip, notes) says where it goes. Checks and plumbing are left out; so
+is the code of a cell that shows a picture or controls, so that these can be large. Controls that need a running
+notebook are left out; those that a page can move by itself (`sliders.js`) stay. The speaker's notes hold the
+minutes, what a picture shows, and the solution of an exercise. What is too much for one slide is spread over
+several, in the browser (`deck.js`), where the size of things is known.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+from nbformat.v4 import new_markdown_cell
 
 from gholm_kit.pages.render import SLIDERS_VIEW, WIDGET_VIEW, has_picture, package_folder, tidied
 from gholm_kit.pages.site import Site
 
-LEFT_OUT = {"parameters", "plumbing", "solution", "check"}
-LONGEST_OUTPUT = 24  # lines of printed text on a slide
+LEFT_OUT = {"parameters", "plumbing", "check"}
+LONGEST_OUTPUT = 22  # lines of printed text on a slide: more cannot be read from the back
+EXERCISE_MINUTES = 5  # that a class gets for an exercise, in the speaker's notes
 REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js")
 
 
@@ -51,7 +55,7 @@ class Decks(Site):
             "**Keys.** Space: on · Shift + Space: back · Escape: overview · F: full screen · "
             "S: speaker view with notes · B: black. Where a slide has sliders: Tab to one, arrow keys move it, "
             "Escape leaves it. "
-            "To print, or to save as PDF, open a deck with `?print-pdf` behind its address."
+            "For paper, `make slides-pdf` writes each deck as a PDF file."
         ]
 
     def _beside(self, target: Path, fragment: str) -> str | None:
@@ -65,7 +69,7 @@ def stage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """
     notebook = tidied(notebook)
     shown, start = [], None
-    for number, cell in enumerate(notebook.cells):
+    for number, cell in enumerate(_with_notes(notebook.cells)):
         kind = cell.metadata.get("slideshow", {}).get("slide_type") or "-"
         if number == 0:
             cell.source = cell.source.partition("\n")[2].strip()
@@ -84,6 +88,24 @@ def stage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         shown.append(cell)
     notebook.cells = shown
     return notebook
+
+
+def _with_notes(cells: list[nbformat.NotebookNode]) -> Iterator[nbformat.NotebookNode]:
+    """The cells, with a note for the speaker after each picture and in the place of each solution."""
+    for cell in cells:
+        tags = cell.metadata.get("tags", [])
+        if "solution" in tags:
+            heading = f"<p data-minutes='{EXERCISE_MINUTES}'><strong>Solution</strong></p>"
+            yield _note(f"{heading}\n\n```python\n{cell.source}\n```")
+            continue
+        yield cell
+        shown = [m.get("alt") for o in cell.get("outputs", []) for m in o.get("metadata", {}).values()]
+        for alt in filter(None, shown):
+            yield _note(f"**The picture.** {alt}")
+
+
+def _note(markdown: str) -> nbformat.NotebookNode:
+    return new_markdown_cell(markdown, metadata={"slideshow": {"slide_type": "notes"}})
 
 
 def _place(kind: str) -> dict[str, str]:

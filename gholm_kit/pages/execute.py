@@ -1,4 +1,4 @@
-"""Run the notebooks, and make pages and slides of them: `gholm notebooks run`, `html` and `slides`.
+"""Run the notebooks, and make pages and slides of them: `gholm notebooks run`, `html`, `slides` and `slides-pdf`.
 
 nbclient executes; errors that a widget swallowed are looked for. An executed copy is used again as long as the code
 of its notebook and of the library is what it was made with.
@@ -24,6 +24,7 @@ from nbclient.output_widget import OutputWidget
 
 from gholm_kit.pages.api import write_api
 from gholm_kit.pages.deck import Decks
+from gholm_kit.pages.printed import print_pdf
 from gholm_kit.pages.site import Site
 from gholm_lib.paths import project_root
 
@@ -112,7 +113,7 @@ def run_notebooks(
 
 
 def publish(
-    kind: Literal["html", "slides"],
+    kind: Literal["html", "slides", "slides-pdf"],
     paths: Iterable[str | Path] | None = None,
     out: str | Path | None = None,
     copies: str | Path | None = None,
@@ -121,7 +122,7 @@ def publish(
 
     Args:
         kind: "html": pages with an index and, unless `paths` are given, the API reference; "slides": a deck for
-            each, and a list of them.
+            each, and a list of them; "slides-pdf": these, and each deck as a PDF beside it, by Chromium.
         paths: notebook files; None takes every `notebooks/*.ipynb` of the project, in order.
         out: folder to write to; None takes `build/html` or `build/slides`.
         copies: folder of the executed copies; None takes `build/notebooks`.
@@ -130,18 +131,19 @@ def publish(
         The notebooks that failed, with the reason; of one that stopped, the page shows what there is.
 
     Raises:
-        FileNotFoundError: a path is not a file, or there is no notebook at all.
+        FileNotFoundError: a path is not a file, there is no notebook at all, or no Chromium for a PDF.
     """
     files, build = _find(paths), project_root() / "build"
     copies = Path(copies or build / "notebooks").resolve()
-    folder = Path(out or build / kind).resolve()
+    folder = Path(out or build / kind.removesuffix("-pdf")).resolve()
     stale = [file for file in files if not up_to_date(file, copies / file.name)]
     print(f"{len(files) - len(stale)} of {len(files)} executed copies are up to date", flush=True)
     failed = [r for r in run_notebooks(stale, copies, html=False) if not r.ok] if stale else []
     site = (Site if kind == "html" else Decks)(folder, files, project_root())
+    pages = []
     for file in site.chapters:
         try:
-            site.write(file, with_outputs(file, copies / file.name))
+            pages.append(site.write(file, with_outputs(file, copies / file.name)))
         except ValueError as error:
             print(f"FAILED {error}")
             failed.append(NotebookResult(file, 0.0, str(error), copies / file.name, None))
@@ -149,6 +151,8 @@ def publish(
         print("API reference, a page for each module ...", flush=True)
         write_api(folder / "api")
     index = site.finish()
+    for page in pages if kind == "slides-pdf" else []:
+        print(print_pdf(page, page.with_suffix(".pdf")), flush=True)
     if index:
         print(f"open {index} in a browser")
     return failed

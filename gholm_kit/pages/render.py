@@ -210,7 +210,7 @@ def write_assets(folder: Path, *names: str) -> None:
         path = TEMPLATES / "gholm" / name
         text = bundled(path) if path.suffix == ".js" else path.read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")
-    light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    light = HtmlFormatter(style="xcode").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs('[data-theme="dark"] .highlight')
     (folder / "code.css").write_text(f"{light}\n@media screen {{\n{dark}\n}}\n", encoding="utf-8")
     # Inside the style sheet, because browsers do not load a font file for a page opened from a folder.

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
+from gholm_kit.pages.printed import GET_CHROMIUM, find_chromium
 from tests.browser.lab import Lab
 from tests.browser.pages import Tab
-
-INSTALL = (
-    "browser tests need Chromium: on Debian or Ubuntu `sudo apt-get install chromium`, on macOS `brew install "
-    "--cask chromium`; if it is elsewhere: GHOLM_CHROMIUM=/path/to/chromium"
-)
-
-
-def find_chromium() -> str | None:
-    """$GHOLM_CHROMIUM, else the first Chromium or Chrome on the path."""
-    names = (os.environ.get("GHOLM_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, (shutil.which(name) for name in names if name)), None)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +19,7 @@ def chromium():
     path = find_chromium()
     if path is None:
         in_ci = os.environ.get("CI", "") not in ("", "0", "false")
-        (pytest.fail if in_ci else pytest.skip)(INSTALL)
+        (pytest.fail if in_ci else pytest.skip)(f"browser tests need Chromium: {GET_CHROMIUM}")
     with sync_playwright() as playwright:
         # The sandbox cannot be set up by root, as whom containers run.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])

@@ -17,6 +17,12 @@ v4 = nbformat.v4
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROSE = "Colour and pose vary *within* a column and not between them; the parts that decide are small. " * 4
+ROWS = [
+    ["method", *["a_long_name"] * 13],
+    ["---"] * 14,
+    ["ours", *["12.3_±_4.5"] * 13],
+    ["theirs", *["12.3"] * 6, *["–"] * 7],
+]
 PANEL, BAR, FLOAT = "panel", "bar", "float"
 
 
@@ -80,6 +86,13 @@ def small_book(other: str = "01_other.ipynb") -> nbformat.NotebookNode:
         text("| a | b |\n|---|---|\n" + "\n".join(f"| {k} | {k * k} |" for k in range(30)), "subslide"),
         text("## Wide\n\n$$" + " + ".join(["\\frac{a_{ij}}{b}"] * 24) + "$$", "slide"),
         text("|" + " a heading |" * 8 + "\n|" + "---|" * 8 + "\n|" + " incompressible |" * 8, "subslide"),
+        text(
+            "## Many columns\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in ROWS),
+            "slide",
+        ),
+        text("## Together\n\n$$y = x^2$$", "slide"),
+        code("curve()", picture("a curve"), kind="subslide"),
+        text("It grows.", "subslide"),
         text("Some words.\n\n## A second heading\n\nMore words."),
         text("## Exercise", "slide"),
         code("def f(x):\n    raise NotImplementedError('write f')", tags=("exercise",), kind="skip"),

@@ -1,14 +1,46 @@
 """Decks in a browser with no network: they start, every slide fits, equations and pictures are there."""
 
+import re
+
 import pytest
 
 from gholm_kit.pages.deck import Decks
+from gholm_kit.pages.printed import print_pdf
 from tests.browser.pages import NOTEBOOKS, ROOT, as_kept, small_project, write_pages
 
 pytestmark = pytest.mark.browser
 
-# Of each slide: its height, how far its contents reach, and how much its print was shrunk.
-SLIDES = """() => Reveal.getSlides().map(slide => {
+LEAST = 18  # pixels of 720: print that is read from the last of ten rows
+CONTRAST = 4.5  # the least for print, WCAG 2.2, criterion 1.4.3
+# Of each slide: its height, how far its contents reach, how much its print was shrunk, its print that is too small
+# or too pale (luminance and ratio as WCAG defines them), and its notes.
+SLIDES = """([least, contrast]) => {
+const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const luminance = (colour) => {
+  const [r, g, b] = colour.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+  return .2126 * r + .7152 * g + .0722 * b;
+};
+const behind = (block) => {
+  for (; block; block = block.parentElement) {
+    const colour = parts(getComputedStyle(block).backgroundColor);
+    if (colour[3] !== 0) return colour.slice(0, 3);
+  }
+  return [255, 255, 255];
+};
+const print = (slide) => {
+  const walk = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT), found = [];
+  while (walk.nextNode()) {
+    const text = walk.currentNode, holder = text.parentElement;
+    if (!text.data.trim() || holder.closest('aside, script, style')) continue;
+    const block = holder.closest('math') ?? holder;  // an index is small by nature
+    const style = getComputedStyle(block);
+    const both = [luminance(parts(style.color).slice(0, 3)), luminance(behind(block))];
+    const [dark, light] = both.sort((a, b) => a - b);
+    found.push([text.data.trim().slice(0, 30), parseFloat(style.fontSize), (light + .05) / (dark + .05)]);
+  }
+  return found;
+};
+return Reveal.getSlides().map(slide => {
   const at = Reveal.getIndices(slide);
   Reveal.slide(at.h, at.v, 99);
   const blocks = [...slide.querySelectorAll(':not(aside, aside *)')];
@@ -19,8 +51,11 @@ SLIDES = """() => Reveal.getSlides().map(slide => {
     bottom: Math.max(...blocks.map(b => b.getBoundingClientRect().bottom)),
     right: Math.max(...blocks.map(b => b.getBoundingClientRect().right)),
     scale: Math.min(...blocks.map(b => shrunk(b, '--scale') * shrunk(b, '--narrow'))),
+    small: print(slide).filter(([, size]) => size < least - .01),
+    pale: print(slide).filter(([, , ratio]) => ratio < contrast),
+    notes: [...slide.querySelectorAll('aside.notes')].map(notes => notes.textContent),
   };
-})"""
+})}"""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +78,10 @@ def start(tab, path):
 def check(tab, path):
     """Everything that must hold of any deck; returns its slides."""
     page = start(tab, path)
-    slides = page.evaluate(SLIDES)
+    slides = page.evaluate(SLIDES, [LEAST, CONTRAST])
     assert [s for s in slides if s["height"] > 720 or s["bottom"] > 720 or s["right"] > 1280] == []
+    assert [s for s in slides if s["small"] or s["pale"]] == []
+    assert [s for s in slides if [bool(re.match(r"[\d.]+ min · ", n)) for n in s["notes"]] != [True]] == []
     assert len(slides) >= 2
     text = page.evaluate("document.querySelector('.slides').textContent")
     assert "$$" not in text
@@ -126,9 +163,60 @@ def test_the_list_of_decks(small, tab):
     assert tab.outside == []
 
 
+def pages_of(pdf):
+    """Width and height in points of each page of a PDF that Chromium wrote."""
+    boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf)
+    return [(float(width), float(height)) for width, height in boxes]
+
+
 def test_printing(small, tab):
-    page = tab.page
-    page.goto((small / "00_small.html").as_uri() + "?print-pdf")
-    page.wait_for_selector(".pdf-page")
-    assert page.locator(".pdf-page").count() >= page.evaluate("Reveal.getTotalSlides()")
-    assert tab.errors == []
+    """A slide a page, with a margin, whatever the browser shows while it prints."""
+    page = start(tab, small / "00_small.html")
+    total = page.evaluate("Reveal.getTotalSlides()")
+    pages = pages_of(page.pdf(prefer_css_page_size=True, print_background=True))
+    assert pages == [(1032, 612)] * total  # 96 pixels are 72 points: 1280 x 720 and 48 on each side
+    page.emulate_media(media="print")
+    hidden = "[...document.querySelectorAll('.fragment')].filter(f => getComputedStyle(f).visibility !== 'visible')"
+    assert page.evaluate(f"{hidden}.length") == 0
+    assert page.evaluate("getComputedStyle(document.querySelector('.controls')).display") == "none"
+
+
+def test_a_deck_as_pdf(small, tab, tmp_path):
+    """The program that prints waits for the page's load event only: the slides are laid out by then."""
+    pdf = print_pdf(small / "00_small.html", tmp_path / "small.pdf").read_bytes()
+    page = start(tab, small / "00_small.html")
+    assert pages_of(pdf) == [(1032, 612)] * page.evaluate("Reveal.getTotalSlides()")
+
+
+def test_equation_picture_and_explanation_stand_together(small, tab):
+    page = start(tab, small / "00_small.html")
+    together = page.evaluate(
+        """() => {
+          const slide = document.querySelector('img[alt="a curve"]').closest('section');
+          const blocks = [...slide.children].filter(block => block.tagName !== 'ASIDE');
+          return blocks.map(block => block.tagName + ' ' + block.innerText.trim());
+        }"""
+    )
+    assert [block.split()[0] for block in together[:4]] == ["H2", "P", "DIV", "P"]
+    assert together[3] == "P It grows."
+
+
+def test_a_table_with_too_many_columns_becomes_two(small, tab):
+    page = start(tab, small / "00_small.html")
+    tables = page.evaluate(
+        """() => [...document.querySelectorAll('table')].filter(t => t.rows[0].cells[0].innerText === 'method')
+          .map(t => [t.rows[0].cells.length, [...t.tBodies[0].rows].map(r => r.cells[0].innerText)])"""
+    )
+    assert len(tables) >= 2
+    assert sum(columns - 1 for columns, _ in tables) == 13  # each column once, besides the first
+    assert tables[0][1] == ["ours", "theirs"]
+    assert tables[-1][1] == ["ours"]  # of theirs it would say nothing
+
+
+def test_the_minutes_add_up_and_an_exercise_has_its_solution(small, tab):
+    slides = check(tab, small / "00_small.html")
+    minutes = [float(s["notes"][0].split(" min")[0]) for s in slides]
+    assert slides[-1]["notes"][0].startswith(f"{minutes[-1]:g} min · {sum(minutes):g} min at the end")
+    assert f"{sum(minutes):g} min in all" in slides[0]["notes"][0]
+    [exercise] = [s for s in slides if s["text"].startswith("Exercise")]
+    assert "the_solution" in exercise["notes"][0]

@@ -147,8 +147,8 @@ def _ring(ax: Axes, x: float, y: float, radius: float) -> None:
 
 def _cross(ax: Axes, x: int, y: int) -> None:
     for colour, width in (("black", 5), ("white", 2.5)):
-        (mark,) = ax.plot(x, y, "+", color=colour, markersize=14, markeredgewidth=width, clip_on=False)
-        mark.set_in_layout(False)  # at the edge of an image it would push the panels apart
+        (mark,) = ax.plot(x, y, "+", color=colour, markersize=14, markeredgewidth=width)
+        mark.set_in_layout(False)  # at the edge of an image it is cut, and would push the panels apart
 
 
 # ---------------------------------------------------------------------- measured

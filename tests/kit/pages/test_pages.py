@@ -11,7 +11,7 @@ from PIL import Image
 from gholm_kit.pages import execute
 from gholm_kit.pages.deck import Decks, stage
 from gholm_kit.pages.execute import publish, with_outputs
-from gholm_kit.pages.render import mathml, script_json, slug, tidied
+from gholm_kit.pages.render import mathml, script_json, slug, tidied, write_assets
 from gholm_kit.pages.site import DOCUMENTS, Site, chapter
 from tests.browser.pages import (
     NOTEBOOKS,
@@ -149,13 +149,40 @@ def test_a_page(project, tmp_path):
     assert re.search(r"For the instructor</summary>\s*<p>Ask the room", page)
     assert 'alt="six squares"' in page
     assert page.count("Here the notebook shows controls") == 1  # the panel; the progress bar goes
-    assert page.count("<math") == 5
+    assert page.count("<math") == 6
     assert '<pre class="output">30 %</pre>' in page
     assert "one\ntwo" in page
     index = (folder / "index.html").read_text(encoding="utf-8")
     row = index.split('<a href="00_small.html">00 · Small things</a>')[1].split("</tr>")[0]
     assert "<td>Do they decide?</td>" in row
     assert "<td>about a minute on a laptop CPU</td>" in row
+
+
+def test_code_can_be_read_on_paper_and_in_the_dark(tmp_path):
+    """Every colour of code has at least 4.5 : 1 on its ground (WCAG 2.2, criterion 1.4.3)."""
+    write_assets(tmp_path, "page.css")
+    code, page = (tmp_path / f"{name}.css" for name in ("code", "page"))
+    light, dark = re.findall(r"--tint: (#[0-9a-f]{6})", page.read_text(encoding="utf-8"))
+    rules = re.findall(r"^(.*?\.highlight \.\w+) \{ (.*?) \}", code.read_text(encoding="utf-8"), re.MULTILINE)
+    pale, seen = [], 0
+    for name, style in rules:
+        colour = re.search(r"(?<!-)color: (#[0-9A-Fa-f]{6})", style)
+        if colour and "background" not in style and not name.endswith(".w"):  # white space
+            seen += 1
+            ratio = contrast(colour[1], dark if "dark" in name else light)
+            pale += [(name, colour[1], ratio)] if ratio < 4.5 else []
+    assert pale == []
+    assert seen > 40
+
+
+def contrast(one, other):
+    """The ratio of two colours, #rrggbb, as WCAG defines it."""
+    values = []
+    for colour in (one, other):
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        values.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(values) + 0.05) / (min(values) + 0.05)
 
 
 def test_a_deck(project, tmp_path):
@@ -165,7 +192,6 @@ def test_a_deck(project, tmp_path):
         "secret_plumbing",
         "set up",
         "DATASET",
-        "the_solution",
         "checks.f",
         "Right.",
         "warned",
@@ -177,10 +203,14 @@ def test_a_deck(project, tmp_path):
     assert "NotImplementedError" in deck  # the stub stays
     assert "train" in deck  # a progress bar is no widget
     assert "ZeroDivisionError: division" in deck
-    assert "line 23" in deck
-    assert "line 24" not in deck
+    assert "line 21" in deck
+    assert "line 22" not in deck
     assert re.search(r'<aside class="notes"><p>Ask the room first.</p>\s*</aside>', deck)
     assert '<div class="fragment"><p>with' in deck
+    solution = re.search(r"<aside class=\"notes\"><p data-minutes=\"\d+\">(.*?)</aside>", deck, re.DOTALL)[1]
+    assert "the_solution" in solution
+    assert deck.count("the_solution") == 1
+    assert '<aside class="notes"><p><strong>The picture.</strong> six squares</p>' in deck
     assert "<h1>Small things</h1>" in deck
     assert sorted(path.name for path in (folder / "assets").glob("*.js")) == [
         "deck.js",

@@ -50,6 +50,7 @@ def test_a_grid_marks_the_hottest_pixel_and_names_an_empty_map(small_study):
     axes = np.array(fig.axes[:9]).reshape(3, 3)
     assert [len(ax.patches) for ax in axes[0]] == [2, 0, 4]  # a black and a white ring each
     assert axes[1, 1].lines[0].get_xydata().tolist() == [[2, 2]]
+    assert axes[1, 1].lines[0].get_clip_on()  # a cross at an edge stays in its own panel
     assert [ax.texts[0].get_text() for ax in axes[2]] == ["empty"] * 3
     assert axes[1, 2].texts[0].get_text() == "empty"
     assert axes[0, 0].get_title().count("\n") == 2
