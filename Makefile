@@ -16,18 +16,20 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help reproduce test test-fast test-numeric html slides slides-pdf live lint lab clean env python-check
+.PHONY: help reproduce test test-fast test-slow test-numeric html slides slides-pdf live sheet lint lab clean env python-check
 
 help:
 	@echo 'make reproduce  make the environment, draw the data, run every notebook, rebuild figures/'
 	@echo 'make test       lint, tests, and every notebook as a test'
 	@echo 'make test-fast  tests without notebooks, browser and what takes long'
+	@echo 'make test-slow  the tests that take longest: hostile hand-ins, exports, interrupted runs, the live page'
 	@echo 'make test-numeric  the tests that compare computed numbers, as on processors without AVX and with AVX2'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make html       chapters and API reference as web pages: build/html/index.html, no network needed'
 	@echo 'make slides     the chapters as slides: build/slides/index.html, no network needed'
 	@echo 'make slides-pdf the same, and each deck as a PDF beside it: build/slides/*.pdf; needs Chromium'
 	@echo 'make live       the method in one HTML file that runs in a browser: build/live/mini_birds.html; needs npm, once'
+	@echo 'make sheet      the method on two pages, English and Chinese: docs/sheet/; the PDF needs Chromium'
 	@echo 'make lint       ruff for .py and .ipynb, mypy for gholm_lib; notebooks must be committed without outputs'
 	@echo 'make clean      remove build/ and caches; .venv, data/, runs/ and figures/ stay'
 	@echo
@@ -48,11 +50,16 @@ test: export GHOLM_MODE = quick
 test: lint
 	$(PY) -m gholm_kit data get mini
 	$(PY) -m pytest -n $(WORKERS) --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) tests/test_notebook_rules.py $(NOTEBOOKS)
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(PYTEST_ARGS) tests
 
 test-fast: export GHOLM_MODE = quick
 test-fast: env
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m 'not slow and not browser' $(PYTEST_ARGS) tests
+
+test-slow: export GHOLM_MODE = quick
+test-slow: env
+	$(PY) -m gholm_kit data get mini
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m slow $(PYTEST_ARGS) tests
 
 # As on other processors: PyTorch, oneDNN and MKL are told to do without AVX, then PyTorch and oneDNN to take AVX2; on
 # one thread and on two.
@@ -79,6 +86,9 @@ slides: env
 slides-pdf: env
 	$(PY) -m gholm_kit data get mini
 	$(PY) -m gholm_kit notebooks slides-pdf
+
+sheet: env
+	$(PY) -m gholm_kit sheet
 
 lint: env
 	$(PY) -m ruff check .

@@ -40,6 +40,7 @@ _USAGE = """usage: gholm COMMAND [options]        (gholm COMMAND --help tells mo
   notebooks html         the chapters as web pages that need no network   [--out FOLDER]
   notebooks slides       the chapters as slides that need no network      [--out FOLDER]
   notebooks slides-pdf   the same, and each deck as a PDF; needs Chromium  [--out FOLDER]
+  sheet                  the method on two pages, English and Chinese, as HTML and PDF   [--out FOLDER]
 """
 
 
@@ -278,6 +279,21 @@ def _notebooks(args: list[str]) -> int:
     return 0 if tyro.cli(notebooks, args=rest, prog=f"gholm notebooks {kind}") else 1
 
 
+def _sheet(args: list[str]) -> None:
+    def sheet(out: Path | None = None) -> None:
+        """The method on two pages of A4: network, symbols, equations with their functions, words; in English and
+        Chinese, as HTML and PDF. The PDF needs Chromium.
+
+        Args:
+            out: Folder to write to (default: docs/sheet).
+        """
+        from gholm_kit.pages.sheet import write_sheets
+
+        print(*write_sheets(out), sep="\n")
+
+    tyro.cli(sheet, args=args, prog="gholm sheet")
+
+
 def _doctor(args: list[str]) -> None:
     def doctor(data_root: Path | None = None) -> None:
         """Versions, device, data found, and what to do next.
@@ -307,6 +323,7 @@ COMMANDS: lib.Commands = {
     "class": _class,
     "pretrain": _pretrain,
     "notebooks": _notebooks,
+    "sheet": _sheet,
 }
 
 if __name__ == "__main__":

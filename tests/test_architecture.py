@@ -151,6 +151,7 @@ def test_the_library_needs_none_of_the_kits_packages():
         ["class", "--help"],
         ["export", "--help"],
         ["live", "--help"],
+        ["sheet", "--help"],
         ["class", "grade", "--help"],
         ["data", "list"],
         ["results", "nowhere"],

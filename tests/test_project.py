@@ -25,11 +25,13 @@ TARGETS = [
     "reproduce",
     "test",
     "test-fast",
+    "test-slow",
     "test-numeric",
     "html",
     "slides",
     "slides-pdf",
     "live",
+    "sheet",
     "lab",
     "lint",
     "clean",
@@ -166,7 +168,7 @@ def test_ci_runs_make_test():
     lines = read(".ci/run").splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in lines
-    assert lines[-2:] == ["make test", "exec make test-numeric"]
+    assert lines[-3:] == ["make test", "make test-slow", "exec make test-numeric"]
     if os.name != "nt":
         assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
@@ -201,11 +203,14 @@ def test_make_alone_lists_the_targets():
     for target in (
         "reproduce",
         "test",
+        "test-fast",
+        "test-slow",
         "test-numeric",
         "html",
         "slides",
         "slides-pdf",
         "live",
+        "sheet",
         "lab",
         "lint",
         "clean",
@@ -220,6 +225,9 @@ def test_make_runs_the_documented_steps():
     steps = ["ruff check .", "ruff format --check .", "-m mypy", "data get mini", "--nbmake"]
     test = make(ROOT, "-n", "test").stdout
     assert [test.index(step) for step in steps] == sorted(test.index(step) for step in steps)
+    slow = make(ROOT, "-n", "test-slow").stdout
+    assert "-m 'not slow'" in test.splitlines()[-1], "each test is in one of the two"
+    assert "-m slow" in slow.splitlines()[-1]
     numeric = make(ROOT, "-n", "test-numeric").stdout
     assert numeric.count("pytest -m numeric") == 2
     for setting in ("ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41", "avx2 DNNL_MAX_CPU_ISA=AVX2"):

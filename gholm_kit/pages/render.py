@@ -214,9 +214,15 @@ def write_assets(folder: Path, *names: str) -> None:
     dark = HtmlFormatter(style="github-dark").get_style_defs('[data-theme="dark"] .highlight')
     (folder / "code.css").write_text(f"{light}\n@media screen {{\n{dark}\n}}\n", encoding="utf-8")
     # Inside the style sheet, because browsers do not load a font file for a page opened from a folder.
+    (folder / "math.css").write_text(
+        math_font_rule() + "\nmath{font-family:'Kit Math',math}\n", encoding="utf-8"
+    )
+
+
+def math_font_rule() -> str:
+    """The style rule that brings the font of equations, `Kit Math`."""
     font = base64.b64encode((package_folder("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf").read_bytes())
-    rule = f"@font-face{{font-family:'Kit Math';src:url(data:font/ttf;base64,{font.decode()})}}\n"
-    (folder / "math.css").write_text(rule + "math{font-family:'Kit Math',math}\n", encoding="utf-8")
+    return f"@font-face{{font-family:'Kit Math';src:url(data:font/ttf;base64,{font.decode()})}}"
 
 
 def package_folder(name: str) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 
 from gholm_kit.reproduction import jobs
 from gholm_kit.reproduction.archive import Archive
+from gholm_kit.reproduction.chinese import in_chinese
 from gholm_kit.reproduction.claims import claims_table
 from gholm_kit.reproduction.extra_tables import (
     cost_table,
@@ -37,7 +38,7 @@ from gholm_lib.records import Record
 # Within these limits it is the same run: share of test images, points, share of an epoch's loss.
 # Rounding moves the loss by a millionth, pictures drawn elsewhere by a few ten-thousandths, another gamma by .004.
 SAME_ANSWERS, SAME_ACCURACY, SAME_LOSS = 0.95, 3.0, 0.002
-DOCUMENTS = ("README.md", "docs/results.md")  # they show tables between markers
+DOCUMENTS = ("README.md", "README.zh-CN.md", "docs/results.md")  # they show tables between markers
 _BRANCH_COLUMNS = [
     "branches",
     "seeds",
@@ -128,17 +129,27 @@ def documents() -> list[Path]:
 # ---------------------------------------------------------------------- the documents
 
 
-def filled_in(text: str, tables: dict[str, Table]) -> str:
-    """``text`` with new tables between the markers ``<!-- table: NAME -->`` and ``<!-- end -->``."""
+def filled_in(text: str, tables: dict[str, Table], language: str = "en") -> str:
+    """``text`` with new tables between the markers ``<!-- table: NAME -->`` and ``<!-- end -->``.
+
+    language  of the tables: "en", or "zh-CN" for those whose words ``chinese.py`` knows
+    """
 
     def block(found: re.Match) -> str:
         name = found[1]
         if name not in tables:
             raise ValueError(f"a marker names the unknown table {name!r}; there are {', '.join(tables)}")
         table = tables[name].only(DOCUMENT_COLUMNS.get(name))
+        if language == "zh-CN":
+            table = in_chinese(table)
         return f"<!-- table: {name} -->\n\n{table.markdown(heading=False)}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", block, text, flags=re.S)
+
+
+def _document(path: Path, tables: dict[str, Table]) -> str:
+    language = "zh-CN" if path.name.endswith(".zh-CN.md") else "en"
+    return filled_in(path.read_text(encoding="utf-8"), tables, language)
 
 
 # ---------------------------------------------------------------------- write and check
@@ -152,7 +163,7 @@ def _files(preset: str, records: Path, data_root: Path | None) -> dict[Path, str
         for table in (photographs_table(), second_looks_table(load_second_looks())):
             files |= {tables_folder("photographs") / n: text for n, text in table.files().items()}
             tables[table.name] = table
-        files |= {path: filled_in(path.read_text(encoding="utf-8"), tables) for path in documents()}
+        files |= {path: _document(path, tables) for path in documents()}
     return files
 
 

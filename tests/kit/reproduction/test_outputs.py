@@ -30,7 +30,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(outputs, "project_root", lambda: tmp_path)
     monkeypatch.setattr(cli, "tables_folder", outputs.tables_folder)
     (tmp_path / "docs").mkdir()
-    for name, table in (("README.md", "table_2"), ("docs/results.md", "table_3")):
+    shown = {"README.md": "table_2", "README.zh-CN.md": "table_2", "docs/results.md": "table_3"}
+    for name, table in shown.items():
         (tmp_path / name).write_text(f"before\n<!-- table: {table} -->\nold\n<!-- end -->\nafter\n")
     return tmp_path
 
@@ -100,6 +101,7 @@ def test_the_project_s_documents_show_these_tables():
     shown = {p.name: re.findall(r"<!-- table: (\w+) -->", p.read_text()) for p in outputs.documents()}
     assert shown == {
         "README.md": ["table_2"],
+        "README.zh-CN.md": ["table_2"],
         "results.md": ["table_3", "photographs", "second_looks", "ledger"],
     }
 
