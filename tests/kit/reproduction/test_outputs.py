@@ -14,6 +14,7 @@ import torch
 from gholm_kit import style
 from gholm_kit.__main__ import main
 from gholm_kit.reproduction import cli, jobs, outputs, paper_figures
+from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.cli import Request
 from gholm_kit.reproduction.tuning import Tuned
 from gholm_kit.table import Table
