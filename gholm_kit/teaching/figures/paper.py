@@ -107,7 +107,7 @@ def _heat_card(ax: Axes, path: Path, corner: tuple[float, float], side: float, c
     grey = np.repeat(path.picture.mean(-1, keepdims=True), 3, -1)
     ax.imshow(grey, extent=extent, zorder=2)
     relative = path.heat / max(float(path.heat.mean()), 1e-12)
-    ax.imshow(relative, extent=extent, cmap=style.heat_map(), vmin=0, vmax=style.HEAT_MAX, zorder=3)
+    ax.imshow(relative, extent=extent, cmap=style.heat_map(), norm=style.heat_scale(), zorder=3)
     ax.text(x + side / 2, y - 0.12, caption, ha="center", va="top", fontsize=14)
 
 
