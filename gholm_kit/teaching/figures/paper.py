@@ -107,7 +107,7 @@ def _heat_card(ax: Axes, path: Path, corner: tuple[float, float], side: float, c
     grey = np.repeat(path.picture.mean(-1, keepdims=True), 3, -1)
     ax.imshow(grey, extent=extent, zorder=2)
     relative = path.heat / max(float(path.heat.mean()), 1e-12)
-    ax.imshow(relative, extent=extent, cmap=style.heat_map(), vmin=0, vmax=style.HEAT_MAX, zorder=3)
+    ax.imshow(relative, extent=extent, cmap=style.heat_map(), norm=style.heat_scale(), zorder=3)
     ax.text(x + side / 2, y - 0.12, caption, ha="center", va="top", fontsize=14)
 
 
@@ -322,7 +322,7 @@ def branch_grid(columns: Sequence[tuple[str, str, Path | None]]) -> Figure:
     fig, axes = style.styled(len(columns), 4, size=(width, 1.85), squeeze=False)
     fig.get_layout_engine().set(h_pad=0.1)
     names = ("image", "heatmap", "crop", "erased")
-    artist = None
+    artist, ends = None, max(style.heat_top(dataset) for dataset, *_ in columns)
     for column, (dataset, caption, path) in enumerate(columns):
         if path is None:
             for ax in axes[:, column]:
@@ -332,7 +332,7 @@ def branch_grid(columns: Sequence[tuple[str, str, Path | None]]) -> Figure:
             continue
         style.picture(axes[0, column], path.picture)
         axes[0, column].set_title(f"{_short(dataset)}\n{caption}", fontsize=13)
-        artist = style.heat_over(axes[1, column], path.picture, path.heat, path.mu)
+        artist = style.heat_over(axes[1, column], path.picture, path.heat, path.mu, top=ends)
         style.box(axes[1, column], path.box)
         style.picture(axes[2, column], path.crop)
         style.picture(axes[3, column], path.erased)

@@ -116,7 +116,7 @@ class ExplorerFigure:
         heat = f"2  heatmap of\n{fitted(self.classes[look.target], 15)}"
         return [
             (_image_and_box, image, fitted(f"1  {title}", 15) + "\nand its box (eq. 5)", look.box),
-            (style.heat_over, image, look.heat.cpu().numpy(), mu, heat),
+            (style.heat_over, image, look.heat.cpu().numpy(), mu, heat, style.heat_top(self.config.dataset)),
             (style.picture, crop, f"3  crop, μ = {mu:.2f}\n{size}"),
             (style.picture, erased, f"4  erased, θ = {theta:.2f}\n{gone}"),
             *((class_bars, top(look.logits[b]), self.classes, b, label) for b in NAMES),

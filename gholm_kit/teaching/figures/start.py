@@ -143,13 +143,13 @@ def _verdict(logits: torch.Tensor, sample: Sample, classes: Sequence[str]) -> st
 @style.in_style
 def training_curve(record: Record) -> Figure:
     """Loss terms and test accuracy (Raw, Crop and Raw + Crop) over the epochs of a run."""
-    fig, (left, right) = style.styled(2, 1, size=(6.5, 4.2))
+    fig, (left, right) = style.styled(2, 1, size=(7.3, 4.2))
     epochs = [e["epoch"] for e in record.curve]
     for term in record.curve[0]["losses"]:
         if term != "total":
             style.curve(left, epochs, [e["losses"][term] for e in record.curve], term)
     left.set(xlabel="epoch", ylabel="loss (training)", title="Loss of each branch")
-    left.legend()
+    left.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # the lines are everywhere in the panel
     tested = [e for e in record.curve if "test" in e]
     for answer in ("raw", "crop", "both"):
         if answer in tested[0]["test"]:
