@@ -37,25 +37,18 @@ from gholm_lib.records import Record
 # Rounding moves the loss by a millionth, pictures drawn elsewhere by a few ten-thousandths, another gamma by .004.
 SAME_ANSWERS, SAME_ACCURACY, SAME_LOSS = 0.95, 3.0, 0.002
 DOCUMENTS = ("README.md", "README.zh-CN.md", "docs/results.md")  # they show tables between markers
+_BRANCH_COLUMNS = [
+    "branches",
+    "seeds",
+    "paper",
+    "measured",
+    "95 % interval",
+    "difference to the row above",
+    "verdict",
+]
 DOCUMENT_COLUMNS = {
-    "table_2": [
-        "branches",
-        "seeds",
-        "paper",
-        "measured",
-        "95 % interval",
-        "difference to the row above",
-        "verdict",
-    ],
-    "table_3": [
-        "branches",
-        "seeds",
-        "paper",
-        "measured",
-        "95 % interval",
-        "difference to the row above",
-        "verdict",
-    ],
+    "table_2": _BRANCH_COLUMNS,
+    "table_3": _BRANCH_COLUMNS,
     "ledger": ["question", "the paper", "ours, and why", "other reading", "seeds", "effect", "verdict"],
     "photographs": [
         "data",

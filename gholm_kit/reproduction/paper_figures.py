@@ -18,6 +18,7 @@ from gholm_kit.reproduction.sheets import Drawn, Entry, about, branch_sheet, fai
 from gholm_kit.teaching.deciding_parts import box_masks, deciding_map, share
 from gholm_kit.teaching.figures import contrast, start
 from gholm_kit.teaching.figures import paper as drawings
+from gholm_kit.teaching.figures.crops import answer
 from gholm_lib.backbone import create_backbone
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import DataError, FineGrainedData, Sample, load_dataset
@@ -120,13 +121,10 @@ def _held(truth: MiniTruth, sample: Sample, path: drawings.Path, config: Config)
 
 def _answers(path: drawings.Path, classes: Sequence[str]) -> str:
     """What the branches say of an image, for alt texts."""
-    told = []
-    for name, logits in (("Raw", path.raw), ("Crop", path.cropped)):
-        p = logits.float().softmax(0)
-        told.append(f"{name} says {classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %")
+    raw, crop = (answer(logits, classes) for logits in (path.raw, path.cropped))
     x0, y0, x1, y1 = path.box
     part = (x1 - x0) * (y1 - y0) / path.heat.size
-    return f"{'; '.join(told)}; the crop is {100 * part:.0f} % of the image."
+    return f"Raw says {raw}; Crop says {crop}; the crop is {100 * part:.0f} % of the image."
 
 
 def figure_1(preset: str, options: RunOptions, seed: int = 0) -> Drawn:

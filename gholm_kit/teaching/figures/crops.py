@@ -37,6 +37,12 @@ def verdict(logits: torch.Tensor, label: int, classes: Sequence[str]) -> str:
     return f"{'✓' if said == label else '✗'} {name} {100 * float(p[said]):.0f} %"
 
 
+def answer(logits: torch.Tensor, classes: Sequence[str]) -> str:
+    """The predicted class and its probability, in a sentence: "House Finch, 79 %"; logits (K,)."""
+    p = logits.float().softmax(-1)
+    return f"{classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %"
+
+
 @style.in_style
 def threshold_steps(
     net: GHOLMNet,

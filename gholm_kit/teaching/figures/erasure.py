@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from gholm_kit import style
 from gholm_kit.teaching.deciding_parts import Study, erased, heat_of, level_masks, logits_of, moved
-from gholm_kit.teaching.figures.crops import verdict, view_array
+from gholm_kit.teaching.figures.crops import answer, verdict, view_array
 from gholm_lib import masking
 from gholm_lib.model import GHOLMNet
 from gholm_lib.uncertainty import accuracy_interval
@@ -74,8 +74,9 @@ def moved_in_sight(mask: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, str
     shared = torch.fft.irfft2(
         torch.fft.rfft2(mask.double()).abs() ** 2, mask.shape
     ).round()  # by offset, wrapping
-    offsets = [(y, x) for y in range(up, down) for x in range(left, right)]
-    y, x = min(offsets, key=lambda offset: float(shared[offset]))
+    allowed = shared[torch.arange(up, down)[:, None], torch.arange(left, right)]
+    y, x = divmod(int(allowed.argmin()), right - left)  # the first of equal ones
+    y, x = y + up, x + left
     if shared[y, x] < area / 4:
         return mask.roll((y, x), (0, 1)), "same shape moved"
     return moved(mask[None], seed)[0], "same shape moved,\nround the edges"
@@ -96,10 +97,10 @@ def four_fills(
     seed: int = 0,
 ) -> Figure:
     """One picture erased with each fill, and the heatmap of each result."""
-    x, mask = study.images[index : index + 1], masking.threshold(heat[index : index + 1], theta)
     fig, axes = style.styled(len(masking.FILLS), 2, size=(3.6, 4.1), squeeze=False)
-    for (top, bottom), fill in zip(axes.T, masking.FILLS, strict=True):
-        gone = erased(net, x, mask, fill, seed)
+    for (top, bottom), (fill, gone) in zip(
+        axes.T, _with_each_fill(net, study, heat, index, theta, seed), strict=True
+    ):
         said = verdict(logits_of(net, gone)[0], int(study.labels[index]), classes)
         style.picture(top, style.pixels(gone[0], net.config), f'fill="{fill}"\n{said}')
         artist = style.heat_over(
@@ -120,12 +121,19 @@ def fills_in_words(
     seed: int = 0,
 ) -> str:
     """What the network says of each picture of :func:`four_fills`."""
+    return "; ".join(
+        f"{fill}: {answer(logits_of(net, gone)[0], classes)}"
+        for fill, gone in _with_each_fill(net, study, heat, index, theta, seed)
+    )
+
+
+def _with_each_fill(
+    net: GHOLMNet, study: Study, heat: torch.Tensor, index: int, theta: float, seed: int
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each fill, and one picture of the study erased with it, (1, 3, H, W)."""
     x, mask = study.images[index : index + 1], masking.threshold(heat[index : index + 1], theta)
-    told = []
     for fill in masking.FILLS:
-        p = logits_of(net, erased(net, x, mask, fill, seed))[0].softmax(-1)
-        told.append(f"{fill}: {classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %")
-    return "; ".join(told)
+        yield fill, erased(net, x, mask, fill, seed)
 
 
 @style.in_style

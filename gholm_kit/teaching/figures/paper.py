@@ -316,11 +316,8 @@ LETTERS = 17  # points; 18 pixels on a slide
 WIDTH, HEIGHT = 14.6, 7.5  # inches; the room for a picture on a slide of 1280 × 720
 _STEPS = ("image", "heat", "crop", "erased")
 _LINE, _GAP, _BETWEEN = 0.3, 0.08, 0.35  # inches: a line of text, between pictures, between two images
-_NAME, _LONG_NAME, _BAR = (
-    1.35,
-    3.4,
-    1.85,
-)  # inches: names of sets or of runs on the left, the colour bar on the right
+_NAME, _LONG_NAME = 1.35, 3.4  # inches: names of sets, or of runs, on the left
+_BAR = 1.85  # inches: the colour bar on the right
 _SMALLEST = 0.7  # inches, side of a picture
 
 # Data set, caption, path; without a path, the caption says why there is none, such as "not run".
