@@ -5,6 +5,8 @@ PYTHON      ?= python3
 PYTEST_ARGS ?=
 WORKERS     ?= 2
 PY          := .venv/bin/python
+# Files are handed out in the order of their folders: those of the browser, which take longest, come first.
+SUITE       := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 COMPLETE    := .venv/.complete
 NOTEBOOKS    = $(sort $(wildcard notebooks/*.ipynb))
 
@@ -45,21 +47,22 @@ reproduce: env
 	@echo 'To go on by hand:    make lab'
 
 # Tests are always quick: GHOLM_MODE=full in the shell would train for hours here. The notebooks come first:
-# the tests of pages and slides take what they showed.
+# the tests of pages and slides take what they showed. Workers share the cores, so each computes on one thread.
 test: export GHOLM_MODE = quick
+test: export OMP_NUM_THREADS ?= 1
 test: lint
 	$(PY) -m gholm_kit data get mini
 	$(PY) -m pytest -n $(WORKERS) --nbmake --nbmake-timeout=600 $(PYTEST_ARGS) tests/test_notebook_rules.py $(NOTEBOOKS)
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(PYTEST_ARGS) tests
+	$(SUITE) -m 'not slow' $(PYTEST_ARGS) tests
 
 test-fast: export GHOLM_MODE = quick
 test-fast: env
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m 'not slow and not browser' $(PYTEST_ARGS) tests
+	$(SUITE) -m 'not slow and not browser' $(PYTEST_ARGS) tests
 
 test-slow: export GHOLM_MODE = quick
 test-slow: env
 	$(PY) -m gholm_kit data get mini
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m slow $(PYTEST_ARGS) tests
+	$(SUITE) -m slow $(PYTEST_ARGS) tests
 
 # As on other processors: PyTorch, oneDNN and MKL are told to do without AVX, then PyTorch and oneDNN to take AVX2; on
 # one thread and on two.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.font_manager import get_font_names
+from matplotlib.font_manager import FontProperties, get_font_names
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox
 from PIL import Image
 from torch import Tensor
@@ -258,7 +261,30 @@ def times(*sizes: int) -> str:
 def say_if_drawn(fig: Figure, dataset: str, name: str = "") -> None:
     """No picture made from drawings may pass for one made from photographs; ``name``: said instead of the set's."""
     if dataset.startswith("mini_"):
-        fig.supxlabel(f"{name or dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")
+        fig.supxlabel(drawn_note(name or dataset), fontsize=_STYLE["font.size"], color="0.35")
+
+
+def drawn_note(name: str) -> str:
+    """What :func:`say_if_drawn` says."""
+    return f"{name}: drawn teaching data, not photographs"
+
+
+@lru_cache(maxsize=2000)
+def wrapped(text: str, inches: float, size: float) -> str:
+    """Text in lines of at most ``inches`` at a font size in points; lines that it has already stay apart."""
+
+    def width(line: str) -> float:
+        font = FontProperties(family=_STYLE["font.family"], size=size)
+        return text_to_path.get_text_width_height_descent(line, font, False)[0] / 72
+
+    found: list[str] = []
+    for line in text.split("\n"):
+        letters, parts = len(line), [line]
+        while letters > 1 and max(map(width, parts)) > inches:
+            letters -= 1
+            parts = textwrap.wrap(line, letters)
+        found += parts
+    return "\n".join(found)
 
 
 def pixels(image: Tensor, config: Config) -> np.ndarray:

@@ -202,7 +202,11 @@ def test_the_workflow_runs_the_two_commands():
     (job,) = workflow["jobs"].values()
     assert job["strategy"]["matrix"]["python"] == ["3.10", "3.12"]
     commands = [step["run"] for step in job["steps"] if "run" in step]
-    assert [c for c in commands if c.startswith("make ")] == ["make reproduce", "make test"]
+    assert [c for c in commands if c.startswith("make ")] == [
+        "make reproduce",
+        "make test",
+        "make test-slow",
+    ]
     assert "chromium" in commands[0]
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import timm
 import torch
 
 from gholm_kit import style
+from gholm_kit.drawn import MiniTruth, load_truth
 from gholm_kit.reproduction import jobs
-from gholm_kit.reproduction.sheets import Drawn, Entry, about, branch_sheet, failure_sheet, some_images
+from gholm_kit.reproduction.sheets import Drawn, Entry, about, branch_sheet, failure_sheet
+from gholm_kit.teaching.deciding_parts import box_masks, deciding_map, share
 from gholm_kit.teaching.figures import contrast, start
 from gholm_kit.teaching.figures import paper as drawings
+from gholm_kit.teaching.figures.crops import answer
 from gholm_lib.backbone import create_backbone
 from gholm_lib.config import Config, RunOptions
-from gholm_lib.datasets import DataError, FineGrainedData, load_dataset
+from gholm_lib.datasets import DataError, FineGrainedData, Sample, load_dataset
 from gholm_lib.loading import Batches, ImageView, loader
 from gholm_lib.model import GHOLMNet
 from gholm_lib.paths import figures_folder
@@ -67,6 +71,62 @@ def _first(preset: str, options: RunOptions) -> tuple[GHOLMNet, FineGrainedData]
     return trained(config, options)[0], load_dataset(config.dataset, options.data_root)
 
 
+EXAMPLES = 60  # test images, in random order, among which an image that explains the method is looked for
+
+
+class Example(NamedTuple):
+    """An image for Figures 2 and 3, its path through the network, and how it was chosen, in a sentence."""
+
+    sample: Sample
+    path: drawings.Path
+    rule: str
+
+
+def explaining_image(net: GHOLMNet, data: FineGrainedData, seed: int = 0) -> Example:
+    """A test image on which the method works, chosen by a rule: a figure of a failure explains little.
+
+    Of ``EXAMPLES`` images in random order, those count on which Raw and Crop are both correct. Where the deciding
+    parts are known, it is the one whose crop holds most of them above its share of the image, which is what a box of
+    its size would hold by chance; else it is the first. If none counts, it is the first of all; the rule says so.
+    """
+    order = np.random.default_rng(seed).permutation(len(data.test))[:EXAMPLES]
+    truth = load_truth(data.root) if data.name.startswith("mini_") else None
+    found: list[tuple[float, Sample, drawings.Path]] = []
+    for sample in (data.test[k] for k in order):
+        path = drawings.follow(net, sample)
+        if sample.label == int(path.raw.argmax()) == int(path.cropped.argmax()):
+            found.append((_held(truth, sample, path, net.config) if truth else 0.0, sample, path))
+            if not truth:
+                break
+    among = f"{len(order)} test images in random order"
+    if not found:
+        sample = data.test[order[0]]
+        rule = f"The first of {among}; Raw and Crop are both correct on none of them."
+        return Example(sample, drawings.follow(net, sample), rule)
+    _, sample, path = max(found, key=lambda one: one[0])
+    rule = f"The first of {among} on which Raw and Crop are both correct."
+    if truth:
+        rule = (
+            f"Raw and Crop are both correct on {len(found)} of {among}; the figure shows the one whose crop "
+            "holds most of the deciding parts for its size."
+        )
+    return Example(sample, path, rule)
+
+
+def _held(truth: MiniTruth, sample: Sample, path: drawings.Path, config: Config) -> float:
+    """Share of the deciding parts inside the crop's box, less the box's share of the image."""
+    inside = box_masks(torch.tensor([path.box]), config.image_size)
+    return float(share(deciding_map(truth, sample, config)[None], inside) - inside.float().mean())
+
+
+def _answers(path: drawings.Path, classes: Sequence[str]) -> str:
+    """What the branches say of an image, for alt texts."""
+    raw, crop = (answer(logits, classes) for logits in (path.raw, path.cropped))
+    x0, y0, x1, y1 = path.box
+    part = (x1 - x0) * (y1 - y0) / path.heat.size
+    return f"Raw says {raw}; Crop says {crop}; the crop is {100 * part:.0f} % of the image."
+
+
 def figure_1(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     """Classes that look alike, and the variation within a class."""
     data = load_dataset(jobs.DATASETS[preset]["cub"], options.data_root)
@@ -74,30 +134,37 @@ def figure_1(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     columns = start.variance_samples(data, shown, rows=3, seed=seed)
     return Drawn(
         start.variance_grid(data, columns),
-        "Figure 1: columns are classes, rows are images; pose, place and light differ within a column",
+        f"Figure 1: columns are classes ({', '.join(data.classes[k] for k in shown)}), rows are three images of "
+        "each; pose, place and light differ within a column, and a row looks much alike",
         about(seed, images=[s for column in columns for s in column]),
     )
 
 
 def figure_2(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
-    """The whole network, with the intermediate pictures of one image."""
+    """The whole network, with the intermediate pictures of one image, see :func:`explaining_image`."""
     net, data = _first(preset, options)
-    (sample,) = some_images(data, 1, seed)
+    sample, path, rule = explaining_image(net, data, seed)
     return Drawn(
-        drawings.whole_network(drawings.follow(net, sample), net.config),
+        drawings.whole_network(path, net.config),
         "Figure 2: an image goes through ConvNeXt to logits; their gradient gives a heatmap; this gives a crop and "
-        "an erased image, which go through the same ConvNeXt; each branch has a loss, eq. (11) links two of them",
+        "an erased image, which go through the same ConvNeXt; each branch has a loss, eq. (11) links two of them. "
+        f"{_answers(path, data.classes)} How the image was chosen: {rule}",
         about(seed, [net], [sample]),
     )
 
 
 def figure_3(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
-    """GradCAM step by step."""
+    """GradCAM step by step, for the image of Figure 2."""
     net, data = _first(preset, options)
-    (sample,) = some_images(data, 1, seed)
+    sample, path, rule = explaining_image(net, data, seed)
+    summed = (path.weights[:, None, None] * path.features).sum(0)
+    hottest = tuple(int(k) for k in np.unravel_index(path.heat.argmax(), path.heat.shape))
     return Drawn(
-        drawings.gradcam_flow(drawings.follow(net, sample), net.config),
-        "Figure 3: image, four feature maps with their weights, the weighted sum, the result of ReLU, the heatmap",
+        drawings.gradcam_flow(path, net.config),
+        "Figure 3: image, four feature maps with their weights, the weighted sum, the result of ReLU, the heatmap. "
+        f"ReLU sets {int((summed <= 0).sum())} of {summed.numel()} places to zero; the heat is largest at row "
+        f"{hottest[0]}, column {hottest[1]} of {path.heat.shape[0]} × {path.heat.shape[1]}. "
+        f"How the image was chosen: {rule}",
         about(seed, [net], [sample]),
     )
 
@@ -108,10 +175,14 @@ def figure_4(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
         backbones = {"ConvNeXt-S": timm.create_model("convnext_small")}
         if preset == "mini":
             backbones["mini backbone"] = create_backbone(Config.backbone, 2, "none")
+    steps = "; ".join(
+        f"{name}: {', '.join(drawings.block_steps(net))}".replace("\n", " ")
+        for name, net in backbones.items()
+    )
     return Drawn(
         drawings.convnext_block(backbones),
-        "Figure 4: a ConvNeXt block from bottom to top: 7 by 7 depthwise convolution, layer norm, 1 by 1 up, GELU, "
-        "1 by 1 down, and the residual connection round them",
+        "Figure 4: a ConvNeXt block from bottom to top, with a residual connection round all its steps. "
+        + steps,
         about(seed),
     )
 
@@ -129,7 +200,7 @@ def figure_5(preset: str, options: RunOptions, seed: int = 0) -> Drawn:
     pictures = contrast.pictures_of(images, boxes, net.config)
     return Drawn(
         contrast.anchor_pairs(pictures, labels, anchor, split.classes, net.config.dataset),
-        "Figure 5: one anchor of a batch, its few positives (its class, and its own crop) and its many negatives",
+        f"Figure 5: {contrast.pairs_in_words(labels, anchor, split.classes)}",
         about(seed, [net], [split.train[k] for k in places.tolist()]),
     )
 

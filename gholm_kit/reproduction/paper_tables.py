@@ -39,9 +39,9 @@ from gholm_lib.uncertainty import Difference
 NUMBERS_NOTE = (
     "Accuracy (eq. 13) in percent at the last epoch, of Raw + Crop where both are trained: mean ± standard "
     "deviation over seeds. Intervals: 95 %, over test images and seeds (two-way clustered variance, Satterthwaite's "
-    "degrees of freedom; with one seed over images alone). p belongs to the interval of the difference. Not used: a "
-    "paired t test over seeds, McNemar's test on pooled pairs. In simulations, both call equal rows different too "
-    "often."
+    "degrees of freedom; with one seed over images alone). p belongs to the interval of the difference. Not used: "
+    "McNemar's test on pooled pairs, which in simulations calls equal rows different too often, and a paired t test "
+    "over seeds, which takes the test images for granted."
 )
 DRAWN_NOTE = (
     "Measured on drawn teaching data with a small ConvNeXt at 112 pixels. This shows what the method does there; it "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from gholm_kit import style
 from gholm_kit.reproduction.sheets import Drawn, about
 from gholm_kit.teaching.figures import paper as drawings
@@ -18,25 +16,24 @@ _UNKNOWN = -1  # nobody has labelled these photographs, and for some no class is
 
 @style.in_style
 def draw_photo_sheet() -> Drawn:
-    """One column per photograph; rows: image with the answer, heatmap with contour and box, crop, erased image.
+    """For each photograph: image with the answer, heatmap with contour and box, crop, erased image.
 
     raises  PhotoError or WeightsError, which say what to install, where photographs or weights are missing
     """
     net, classes = imagenet_network()
     samples = [Sample(photo.path, _UNKNOWN, name) for name, photo in FREE_PHOTOS.items()]
-    columns = []
+    columns: list[drawings.Shown] = []
     for sample in samples:
         path = drawings.follow(net, sample)
         ((k, p),) = top(path.raw + path.cropped, 1)
-        columns.append((sample.image_id, textwrap.fill(classes[k], 15) + f"\n{100 * p:.0f} %", path))
-    fig = drawings.branch_grid(columns)
+        columns.append(("", f"{sample.image_id}: {classes[k]} {100 * p:.0f} %", path))
     small_print = (
         f"{net.config.backbone}, trained on ImageNet alone; answer: Raw + Crop. {credits_of(FREE_PHOTOS)}"
     )
-    fig.supxlabel(textwrap.fill(small_print, 84), fontsize=9, color="0.35")
-    told = "; ".join(f"{name}: {' '.join(said.split())}" for name, said, _ in columns)
+    fig = drawings.branch_grid(columns, style.wrapped(small_print, drawings.WIDTH - 2, drawings.LETTERS))
+    told = "; ".join(caption for _, caption, _ in columns)
     alt = (
-        "Figure 6 on photographs: columns are photographs; rows: image with the answer, heatmap with the contour at "
-        f"mu and the box, crop, erased image. {told}"
+        "Figure 6 on photographs; for each the image with the answer, the heatmap with the contour at mu and the "
+        f"box, the crop, the erased image. {told}"
     )
     return Drawn(fig, alt, about(0, [net], samples))

@@ -44,6 +44,8 @@ class Question:
     """Something that the paper leaves open.
 
     key    short name, for links and tests
+    block  which picture shows its readings, one of four
+    topic  what it is about, in words that fit before ": " and a reading's name
     asks   the question
     gives  what the paper says of it
     ours   our default, in words
@@ -51,6 +53,8 @@ class Question:
     """
 
     key: str
+    block: str
+    topic: str
     asks: str
     gives: str
     ours: str
@@ -61,6 +65,8 @@ class Question:
 LEDGER: tuple[Question, ...] = (
     Question(
         "cam_weighted",
+        "heatmap, thresholds and Drop",
+        "weights of eq. (2)",
         "Are the channels of eq. (2) weighted by a_k^c?",
         "the text says so, the printed formula lacks the weight",
         "weighted",
@@ -69,6 +75,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "cam_class",
+        "heatmap, thresholds and Drop",
+        "heatmap's class in training",
         "Which class c does the heatmap explain in training?",
         'section 2.2: "the predicted class"; section 3.2: "the class that the image belongs to"',
         "predicted",
@@ -77,6 +85,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "denominator",
+        "contrastive loss",
+        "A(i) of eq. (11)",
         "Which samples are A(i) of eq. (11)?",
         "the negatives of i",
         "negatives only",
@@ -85,6 +95,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "normalize",
+        "contrastive loss",
+        "length of z",
         "Has z unit length?",
         "silent",
         "unit length",
@@ -93,6 +105,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "z",
+        "contrastive loss",
+        "vector z",
         "Which vector is z?",
         '"after the fully connected layer"',
         "logits",
@@ -104,6 +118,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "reduction",
+        "contrastive loss",
+        "eq. (11) over I",
         "Sum or mean over I in eq. (11)?",
         "a sum",
         "mean",
@@ -115,6 +131,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "tau",
+        "contrastive loss",
+        "temperature",
         "Which temperature?",
         '0.7, "after [26]"',
         "0.7",
@@ -130,6 +148,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "fill",
+        "heatmap, thresholds and Drop",
+        "erased pixels",
         "What do erased pixels become?",
         "silent",
         "the mean colour (zero after normalisation)",
@@ -142,6 +162,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "theta_per",
+        "heatmap, thresholds and Drop",
+        "θ is drawn",
         "Is theta drawn for each image or for each batch?",
         '"a random number"',
         "for each image",
@@ -150,6 +172,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "connectivity",
+        "Crop",
+        "neighbours of a pixel",
         "Which neighbours connect a component?",
         "silent",
         "8",
@@ -158,6 +182,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "crop_padding",
+        "Crop",
+        "margin round the box",
         "Is there a margin round the box?",
         "silent",
         "none",
@@ -168,6 +194,8 @@ LEDGER: tuple[Question, ...] = (
         ),
     ),
     Question(
+        "thresholds",
+        "heatmap, thresholds and Drop",
         "thresholds",
         "Are thresholds multiples of the heatmap's mean?",
         "eq. (4)-(6): yes; section 3.3 takes theta from WS-DAN [5], where it is a share of the maximum",
@@ -183,6 +211,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "crop_mask",
+        "Crop",
+        "map cut by μ",
         "Is the map cut by mu before or after it is upsampled?",
         "eq. (3)-(5): after",
         "after",
@@ -191,6 +221,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "crop_from",
+        "Crop",
+        "crop is cut",
         "From which picture is the crop cut?",
         'section 3.3: "cropped on the original image"',
         "from the network's input",
@@ -199,6 +231,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "crop_min_size",
+        "Crop",
+        "smallest box",
         "Does the box have a minimum size?",
         "silent",
         "none; an empty mask gives the whole image",
@@ -207,6 +241,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "crop_square",
+        "Crop",
+        "shape of the box",
         "Is the crop stretched to the input's square?",
         "silent",
         "stretched",
@@ -215,6 +251,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "crop_gradient",
+        "Crop",
+        "crop's gradient into the heatmap",
         "Does the crop's gradient reach the heatmap?",
         "silent",
         "no",
@@ -223,6 +261,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "branch_losses",
+        "training and test",
+        "branches' losses",
         "Are the branches' losses added or averaged?",
         "eq. (10): added",
         "added",
@@ -231,6 +271,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "gamma",
+        "training and test",
+        "weight of L_drop",
         "What does the weight of L_drop do?",
         "0.2, without a comparison",
         "0.2",
@@ -239,6 +281,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "sup_weight",
+        "contrastive loss",
+        "weight of L_c",
         "Which weight has L_c in eq. (12)?",
         "none",
         "1",
@@ -247,6 +291,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "answer",
+        "training and test",
+        "added at test time",
         "What is added over Raw and Crop at test time?",
         'section 3.1: "the logical outputs"; Table 5: "logits"',
         "logits",
@@ -255,6 +301,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "answering_rows",
+        "training and test",
+        "logits that answer in rows 2 to 4",
         "Which logits answer in rows 2 to 4 of Tables 2 and 3?",
         "silent; Table 5 compares three answers of one network",
         "Raw + Crop",
@@ -263,6 +311,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "test_flip",
+        "training and test",
+        "picture tested",
         "Is the mirror image tested too?",
         "silent",
         "no",
@@ -271,6 +321,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "fresh_rate",
+        "training and test",
+        "fresh classifier's rate",
         "Does the fresh classifier learn at its own rate?",
         "one rate",
         "no",
@@ -278,6 +330,8 @@ LEDGER: tuple[Question, ...] = (
         (Reading("ten times the rate", {"fresh_rate": 10.0}),),
     ),
     Question(
+        "jitter",
+        "training and test",
         "jitter",
         "How strong is the jitter?",
         "brightness and saturation, amounts not stated",
@@ -287,6 +341,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "cam_layer",
+        "heatmap, thresholds and Drop",
+        "heatmap's layer",
         'Which is "the last convolutional layer"?',
         '"the last feature layer"',
         "output of the last stage",
@@ -298,6 +354,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "epochs",
+        "training and test",
+        "epochs",
         "How many epochs?",
         "not stated; the rate falls after 15 and 30",
         f"{load_config('paper').epochs} (mini birds: {load_config('mini').epochs})",
@@ -306,6 +364,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "reported_epoch",
+        "training and test",
+        "reported epoch",
         "Which epoch's accuracy is reported?",
         "silent",
         "the last",
@@ -318,6 +378,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "weights",
+        "training and test",
+        "ImageNet-22k weights",
         "Which ImageNet-22k weights?",
         "silent",
         "fb_in22k",
@@ -332,6 +394,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "dogs",
+        "training and test",
+        "weights for Stanford Dogs",
         "Were test images of Stanford Dogs seen in pretraining?",
         "ImageNet-1k initialisation",
         "ImageNet-1k, as the paper has it",
@@ -345,6 +409,8 @@ LEDGER: tuple[Question, ...] = (
     ),
     Question(
         "seeds",
+        "training and test",
+        "runs of a row",
         "How much do two runs of one row differ?",
         "silent: neither a number of runs nor a spread",
         "several seeds, with an interval over images and seeds",

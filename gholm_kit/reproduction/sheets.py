@@ -1,4 +1,4 @@
-"""Figure 6 and its counterpart for wrong answers, for any trained networks: one column per test image."""
+"""Figure 6 and its counterpart for wrong answers, for any trained networks: four pictures for each test image."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def branch_sheet(entries: Iterable[Entry], seed: int = 0, images: int = 2) -> Dr
             yield sample, drawings.verdict(path.raw + path.cropped, sample.label, split.classes), path
 
     alt = (
-        "Figure 6: columns are test images, drawn at random; rows: image with the answer, heatmap with the contour "
-        "at mu and the box, crop, erased image"
+        "Figure 6: test images, drawn at random; for each the image, the heatmap with the contour at mu and the "
+        "box, the crop, the erased image."
     )
     return _sheet(entries, seed, pick, alt)
 
@@ -87,8 +87,8 @@ def failure_sheet(entries: Iterable[Entry], seed: int = 0, images: int = 2) -> D
                 return
 
     alt = (
-        "Figure 6 for wrong answers: columns are test images that the network gets wrong, the first in a random "
-        "order; rows: image with predicted and true class, heatmap, crop, erased image"
+        "Figure 6 for wrong answers: the first test images in a random order that the network gets wrong; for each "
+        "the image, the heatmap, the crop, the erased image."
     )
     return _sheet(entries, seed, pick, alt)
 
@@ -96,7 +96,7 @@ def failure_sheet(entries: Iterable[Entry], seed: int = 0, images: int = 2) -> D
 def _sheet(
     entries: Iterable[Entry], seed: int, pick: Callable[[GHOLMNet, Split], Iterator[Column]], alt: str
 ) -> Drawn:
-    columns: list[tuple[str, str, drawings.Path | None]] = []
+    columns: list[drawings.Shown] = []
     nets, samples = [], []
     for label, found in entries:
         if isinstance(found, str):
@@ -106,7 +106,15 @@ def _sheet(
         picked = list(pick(*found))
         samples += [sample for sample, _, _ in picked]
         columns += [(label, caption, path) for _, caption, path in picked] or [(label, "none wrong", None)]
-    return Drawn(drawings.branch_grid(columns), alt, about(seed, nets, samples))
+    return Drawn(drawings.branch_grid(columns), f"{alt} {answers(columns)}", about(seed, nets, samples))
+
+
+def answers(columns: Sequence[drawings.Shown]) -> str:
+    """What Figure 6 shows, for its alt text: how many predictions are correct, and what each image was called."""
+    captions = [caption for _, caption, path in columns if path is not None]
+    right = sum(caption.startswith("✓") for caption in captions)
+    told = "; ".join(f"{dataset}: {caption}".replace("\n", ", ") for dataset, caption, _ in columns)
+    return f"{right} of {len(captions)} are correct. {told}."
 
 
 # ---------------------------------------------------------------------- any finished runs
@@ -119,7 +127,7 @@ def write_sheets(
 
     runs    folders of runs, or their ids
     out     a file name that ends in .png; or a folder, for figure_6.png
-    images  columns of each run
+    images  test images of each run
     raises  NotMadeError, DataError, OtherOriginError, RecordError
     """
     if not runs:

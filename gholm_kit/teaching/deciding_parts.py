@@ -3,7 +3,7 @@
 Two terms. The *view* is what the network sees of a file at test time: resized, then cropped at the centre (as
 ``loading.to_input`` does). All coordinates here are pixels of the view. A *deciding map* is a weight map that sums
 to 1 and lies on the parts that tell an image's class from its nearest classes. Its sum inside a mask is the share of
-the deciding places that the mask contains.
+the deciding parts that the mask contains.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def after_erasure(
     """Where the network looks after the attended region is erased: a table (one row per image), the second heatmap.
 
     Columns: image, erased (share of the view), heat_in_hole (share of the second heatmap inside the erased region),
-    deciding_before and deciding_after (shares of the first and of the second heatmap on the deciding places),
+    deciding_before and deciding_after (shares of the first and of the second heatmap on the deciding parts),
     changed (the prediction differs), right. The second heatmap (N, s, s) is for the class predicted after erasing.
     """
     masks = masking.threshold(heat, theta)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.browser.lab import Notebook
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # The picture's bytes, for its address changes also when nothing else does.
 PICTURE = """async image => {

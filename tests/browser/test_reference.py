@@ -40,6 +40,7 @@ def test_a_page_shows_what_the_docstrings_say(reference):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_reference_is_searched_without_a_network(reference, tab):
     page = tab.open(reference / "index.html")

@@ -150,10 +150,9 @@ def test_every_control_redraws_and_says_so(pages, tab):
         lambda: panel.locator("select").nth(0).select_option(index=2),
         lambda: panel.locator("input").press("ArrowLeft"),
     ):
+        before = panel.locator(".words").inner_text()  # as it stands: words() has other spaces
         change()
-        page.wait_for_function(
-            "before => document.querySelector('.words').innerText !== before", arg=seen[-1][1]
-        )
+        page.wait_for_function("before => document.querySelector('.words').innerText !== before", arg=before)
         seen.append((drawn(panel), words(panel)))
     assert len({told for _, told in seen}) == 4
     for before, after in pairwise(seen):

@@ -100,3 +100,27 @@ def test_a_setting_that_joined_later_does_not_make_a_figure_old(tmp_path, monkey
     told = style.made_from(path)
     assert told["config"] == told["runs"][0]["config"] == Config().to_dict()
     assert style.made_from(tmp_path / "absent.png") is None
+
+
+@pytest.mark.parametrize("columns", [1, 5])
+def test_the_colour_bar_stands_beside_however_wide_the_grid(heat, columns):
+    fig, axes = style.styled(columns, 2, size=(2, 2), squeeze=False)
+    for ax in axes.ravel():
+        artist = style.heat_over(ax, np.full((40, 40, 3), 0.5), heat)
+    style.heat_bar(fig, artist, axes.ravel().tolist(), mu=1.7)
+    fig.canvas.draw()
+    bar = fig.axes[-1].get_window_extent()
+    assert bar.x0 > max(ax.get_window_extent().x1 for ax in axes.ravel())
+    assert bar.height > 5 * bar.width
+
+
+@style.in_style
+@pytest.mark.parametrize("inches", [0.5, 1.0, 3.0])
+def test_wrapped_text_is_no_wider_than_asked_and_loses_nothing(inches):
+    text = "✗ Chevrolet Silverado 1500 Hybrid Crew Cab 2012\nis 长尾缝叶莺长尾缝叶莺长尾缝叶莺"
+    said = style.wrapped(text, inches, 17)
+    assert "".join(said.split()) == "".join(text.split())
+    fig, ax = style.styled(size=(20, 4))
+    drawn = ax.text(0, 0, said, fontsize=17)
+    assert drawn.get_window_extent().width / fig.dpi <= 1.05 * inches  # pixels are whole
+    assert style.wrapped("short", 9, 17) == "short"

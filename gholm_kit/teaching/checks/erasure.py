@@ -33,7 +33,7 @@ def predictions(guess: dict) -> str:
         "moved_removes": (
             24,
             {
-                0: "a shape at a random place sometimes meets the deciding places, too",
+                0: "a shape at a random place sometimes meets the deciding parts, too",
                 50: "a shape that covers 24 % of the picture cannot cover half of them on average",
             },
             "every place in the picture is equally likely to be covered: how likely is that?",

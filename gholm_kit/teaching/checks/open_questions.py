@@ -40,12 +40,12 @@ def by_chance(guess: dict, comparisons: int) -> str:
 
 
 @hints(
-    "Eq. (11) begins with a sum over i, and its z come straight from the fully connected layer.",
+    "Eq. (11) begins with a sum over i, and nothing in it divides z by its length.",
     "The fields are called `reduction` and `normalize`; chapter 04 used both.",
     'reduction is "sum", normalize is False; everything else stays at its default.',
 )
 def to_the_letter(changes: dict) -> str:
-    """Exercise 2: the fields of the Config that make eq. (11) what is printed: a sum over unnormalised vectors."""
+    """Exercise 2: the fields of the Config that make eq. (11) what is printed: a sum, without a normalisation."""
     if not isinstance(changes, dict):
         raise NotYet(f"give a dict of fields and values, not {described(changes)}")
     odd = [field for field in changes if not isinstance(field, str)]

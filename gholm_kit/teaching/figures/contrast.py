@@ -33,6 +33,9 @@ _CLASS_MARKERS = "osD^vPXh"
 _READINGS = (("#D55E00", "-"), ("#0072B2", "--"), ("#000000", ":"), ("#CC79A7", "-."))
 
 
+_MARGIN = 5.4  # cells left of and above the pair matrix, for thumbnails and names
+
+
 def pair_kinds(labels: Tensor) -> Tensor:
     """Relation of vector j to vector i, as indices into KINDS: ``labels`` (B,) of B images → (2B, 2B) int64."""
     count = len(labels)
@@ -61,23 +64,35 @@ def pair_matrix(pictures: Tensor, labels: Tensor, dataset: str) -> Figure:
     count = len(order)
     columns = torch.cat([order, order + count])
     kinds = pair_kinds(labels)[order][:, columns].numpy()
-    gap = 0.6  # between the Raw and the Crop columns
-    fig, ax = style.styled(size=(13, 13 * (count + 3.2) / (2 * count + 3.5)))
+    gap = 1.2  # between the Raw and the Crop columns
+    size = 2 * count + gap + _MARGIN + 0.7, count + _MARGIN + 1.0  # in cells
+    fig, ax = style.styled(size=(13, 13 * size[1] / size[0]))
     for half, name in enumerate(("Raw", "Crop")):
         left = half * (count + gap)
         _cells(ax, kinds[:, half * count : (half + 1) * count], left)
-        ax.text(left + count / 2, -1.5, f"{name} vectors", ha="center", va="bottom")
+        ax.text(left + count / 2, -4.3, f"{name} vectors", ha="center", va="bottom")
         for k, index in enumerate(columns[half * count : (half + 1) * count].tolist()):
-            _thumbnail(ax, pictures[index], left + k, -1.2)
+            away = _staggered(k)
+            ax.plot([left + k + 0.5] * 2, [-away, -0.1], color="0.5", linewidth=1, zorder=0)
+            _thumbnail(ax, pictures[index], left + k + 0.5, -away)
     for k, index in enumerate(order.tolist()):
-        _thumbnail(ax, pictures[index], -1.2, k)
-    ax.text(-1.5, count / 2, "anchor i (Raw)", rotation=90, ha="right", va="center")
-    ax.set(xlim=(-2.6, 2 * count + gap + 0.2), ylim=(count + 0.2, -2.6), aspect="equal")
+        away = _staggered(k)
+        ax.plot([-away, -0.1], [k + 0.5] * 2, color="0.5", linewidth=1, zorder=0)
+        _thumbnail(ax, pictures[index], -away, k + 0.5)
+    ax.text(-4.3, count / 2, "anchor i (Raw)", rotation=90, ha="right", va="center")
+    ax.set(xlim=(-_MARGIN, 2 * count + gap + 0.7), ylim=(count + 0.5, -_MARGIN), aspect="equal")
     ax.axis("off")
     handles = [Patch(facecolor=_KIND_COLOURS[k], edgecolor="0.4", label=_legend(k)) for k in range(4)]
-    fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=13)
+    fig.legend(handles=handles, loc="outside lower center", ncols=4)
     _drawn(ax, dataset, count)
     return fig
+
+
+def matrix_in_words(labels: Tensor) -> str:
+    """How many of the pairs that :func:`pair_matrix` shows are of each kind."""
+    kinds = pair_kinds(labels)[: len(labels)]
+    positive, negative = int(((kinds == OWN) | (kinds == SAME)).sum()), int((kinds == OTHER).sum())
+    return f"Of {kinds.numel()} pairs, {positive} are positive and {negative} negative."
 
 
 def _legend(kind: int) -> str:
@@ -103,16 +118,21 @@ def _cells(ax, kinds: np.ndarray, left: float) -> None:
     ax.add_patch(Rectangle((left, 0), columns, rows, fill=False, edgecolor="0.4", linewidth=1))
 
 
+def _staggered(k: int) -> float:
+    """Distance of a thumbnail's centre from the matrix: in two rows, each has twice the room that one row leaves."""
+    return 3.2 if k % 2 == 0 else 1.2
+
+
 def _thumbnail(ax, picture: Tensor, x: float, y: float) -> None:
-    """A picture in the unit square whose upper left corner is (x, y)."""
-    ax.imshow(picture.numpy(), extent=(x + 0.04, x + 0.96, y + 0.96, y + 0.04), interpolation="antialiased")
+    """A picture of almost two cells around (x, y), with room for the line to one behind it."""
+    extent = (x - 0.93, x + 0.93, y + 0.93, y - 0.93)
+    ax.imshow(picture.numpy(), extent=extent, interpolation="antialiased")
 
 
 def _drawn(ax, dataset: str, below: float) -> None:
     """The note that other figures carry below their axes; this figure has no axes."""
     if dataset.startswith("mini_"):
-        words = f"{dataset}: drawn teaching data, not photographs"
-        ax.text(0, below + 0.25, words, fontsize=11, color="0.35", va="top")
+        ax.text(0, below + 0.25, style.drawn_note(dataset), color="0.35", va="top")
 
 
 @style.in_style
@@ -137,6 +157,17 @@ def anchor_pairs(
     style.picture(axes[2], _montage(pictures[negatives], columns[1]), negative_title)
     style.say_if_drawn(fig, dataset)
     return fig
+
+
+def pairs_in_words(labels: Tensor, anchor: int, classes: Sequence[str]) -> str:
+    """What :func:`anchor_pairs` shows, with its numbers."""
+    row = pair_kinds(labels)[anchor]
+    same, other = int((row == SAME).sum()), int((row == OTHER).sum())
+    name = classes[int(labels.repeat(2)[anchor])]
+    return (
+        f"one anchor of a batch, a {name}, with {same + 1} positives (its own crop and {same} vectors of other "
+        f"images of its class) and {other} negatives"
+    )
 
 
 def _montage(pictures: Tensor, columns: int, rim: int = 3) -> np.ndarray:
@@ -168,6 +199,16 @@ def circle(panels: Mapping[str, tuple[Tensor, Tensor]], labels: Tensor, names: S
         ax.set(xlim=(-1.75, 1.75), ylim=(-1.4, 1.5), aspect="equal", title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     return fig
+
+
+def circle_in_words(panels: Mapping[str, tuple[Tensor, Tensor]], names: Sequence[str]) -> str:
+    """The angles of the vectors that :func:`circle` shows, in degrees from the right, counterclockwise."""
+    told = []
+    for title, (z, _) in panels.items():
+        degrees = torch.atan2(z[:, 1], z[:, 0]).rad2deg().remainder(360).tolist()
+        angles = ", ".join(f"{name} {angle:.0f}°" for name, angle in zip(names, degrees, strict=True))
+        told.append(f"{title}: {angles}")
+    return f"Their angles: {'; '.join(told)}."
 
 
 def _vector(ax, point: list[float], arrow: list[float], label: int, name: str) -> None:
@@ -420,6 +461,14 @@ def mean_cosines(z: Tensor, labels: Tensor) -> dict[str, float]:
     return {KINDS[k]: float(cosine[kinds == k].mean()) for k in (OWN, SAME, OTHER)}
 
 
+def cosines_in_words(z: Tensor, labels: Tensor) -> str:
+    """The mean cosines of :func:`mean_cosines`, for the alt text of :func:`embeddings`."""
+    cosines = mean_cosines(z, labels)
+    return (
+        f"mean cosine {cosines[KINDS[SAME]]:.2f} within a class, {cosines[KINDS[OTHER]]:.2f} between classes"
+    )
+
+
 @style.in_style
 def embeddings(panels: Mapping[str, Tensor], labels: Tensor, classes: Sequence[str], dataset: str) -> Figure:
     """Two principal components, one panel per title → z (2N, D): Raw filled, its Crop hollow, joined by a line.
@@ -451,5 +500,5 @@ def embeddings(panels: Mapping[str, Tensor], labels: Tensor, classes: Sequence[s
     )
     fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=12)
     if dataset.startswith("mini_"):
-        axes[0, 0].set_xlabel(f"{dataset}: drawn teaching data, not photographs", fontsize=11, color="0.35")
+        axes[0, 0].set_xlabel(style.drawn_note(dataset), color="0.35")
     return fig

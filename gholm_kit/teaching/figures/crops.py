@@ -37,6 +37,12 @@ def verdict(logits: torch.Tensor, label: int, classes: Sequence[str]) -> str:
     return f"{'✓' if said == label else '✗'} {name} {100 * float(p[said]):.0f} %"
 
 
+def answer(logits: torch.Tensor, classes: Sequence[str]) -> str:
+    """The predicted class and its probability, in a sentence: "House Finch, 79 %"; logits (K,)."""
+    p = logits.float().softmax(-1)
+    return f"{classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %"
+
+
 @style.in_style
 def threshold_steps(
     net: GHOLMNet,
@@ -50,12 +56,13 @@ def threshold_steps(
     """Eq. (5) step by step for one picture, one row per mu: heatmap, mask, components, box, crop."""
     image, h = view_array(study, index, net), heat[index : index + 1]
     fig, axes = style.styled(5, len(mus), size=(3.3, 3.75 + 0.6 / len(mus)), squeeze=False)
+    ends = style.heat_top(net.config.dataset)
     for ax, mu in zip(axes, mus, strict=True):
         mask = masking.threshold(h, mu)
         boxes = masking.largest_component_boxes(mask, connectivity)
         crop = masking.crop(study.images[index : index + 1], boxes, image.shape[0])
         said = verdict(logits_of(net, crop)[0], int(study.labels[index]), classes)
-        artist = style.heat_over(ax[0], image, h[0].numpy(), mu, f"heatmap and\ncontour μ = {mu:g}")
+        artist = style.heat_over(ax[0], image, h[0].numpy(), mu, f"heatmap and\ncontour μ = {mu:g}", ends)
         shown = np.where(mask[0].numpy()[..., None], image, 0.25 * image)
         style.picture(ax[1], shown, f"mask (eq. 5)\n{100 * float(mask.float().mean()):.0f} % of the pixels")
         count = components(ax[2], image, mask[0].numpy(), connectivity)
@@ -119,24 +126,48 @@ def mu_curves(sweep: pd.DataFrame, raw_right: np.ndarray, dataset: str, mu: floa
 
     raw_right  (N,) bool, Raw alone on the same images
     """
-    fig, axes = style.styled(2, 2, size=(6.4, 4.5))
+    fig, axes = style.styled(2, 2, size=(6.4, 4.8))
     means = sweep.groupby("mu").mean(numeric_only=True)
     (size_ax, kept_ax), (right_ax, paper_ax) = axes
     _mean_curve(size_ax, means.box_area, "area of the box", "black", "-")
     _mean_curve(size_ax, means.iou, "overlap with the true box (IoU)", style.COLOURS["raw"], "--")
     size_ax.set(title="How much is kept?", ylabel="% of the image, or IoU")
-    _mean_curve(kept_ax, means.kept, "deciding places inside the box", style.COLOURS["drop"], "-")
+    _mean_curve(kept_ax, means.kept, "deciding parts inside the box", style.COLOURS["drop"], "-")
     _mean_curve(kept_ax, means.box_area, "area of the box (expected by chance)", "0.5", ":")
-    kept_ax.set(title="Are the deciding places kept?", ylabel="%")
+    kept_ax.set(title="Are the deciding parts kept?", ylabel="%")
     _accuracy_curves(right_ax, sweep, raw_right)
     for ax in (size_ax, kept_ax, right_ax):
-        ax.axvline(mu, color="0.6", linewidth=1.5)
         ax.set(xlabel="μ at test time", ylim=(0, 100))
+        _mark_mu(ax, mu)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=12)
+            _legend_below(ax)
     _paper_table_4(paper_ax)
     style.say_if_drawn(fig, dataset)
     return fig
+
+
+def curves_in_words(sweep: pd.DataFrame) -> str:
+    """The first and the last point of the curves of :func:`mu_curves`, and where Crop is best."""
+    means = 100 * sweep.groupby("mu")[["box_area", "crop_right"]].mean()
+    ends = [
+        f"at mu = {mu:g} the box is {row.box_area:.0f} % of the image and Crop right in {row.crop_right:.0f} %"
+        for mu, row in means.iloc[[0, -1]].iterrows()
+    ]
+    return f"{', '.join(ends)}; Crop is best at mu = {means.crop_right.idxmax():g}, {means.crop_right.max():.0f} %"
+
+
+def _mark_mu(ax: Axes, mu: float) -> None:
+    """A vertical line at the method's mu, with its value at the top of the panel."""
+    ax.axvline(mu, color="0.6", linewidth=1.5)
+    place = {"xytext": (4, -4), "textcoords": "offset points", "ha": "left", "va": "top"}
+    ax.annotate(
+        f"μ = {mu:g}", (mu, 1), xycoords=("data", "axes fraction"), fontsize=12, color="0.25", **place
+    )
+
+
+def _legend_below(ax: Axes) -> None:
+    """The legend under the panel: inside, the line at mu would cross it."""
+    ax.legend(fontsize=12, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
 
 
 def _mean_curve(ax: Axes, values: pd.Series, label: str, colour: str, dash: str) -> None:
@@ -162,7 +193,7 @@ def _paper_table_4(ax: Axes) -> None:
     """The paper's numbers, on their own scale: photographs and another network."""
     ax.plot(list(published.MU), list(published.MU.values()), color="0.35", marker="s", mfc="white", ms=9)
     ax.set(xlabel="μ", ylabel="accuracy in %", ylim=(90.8, 92.7))
-    ax.set_title("The paper, Table 4 (cited): CUB photographs,\none experiment for each μ")
+    ax.set_title("The paper, Table 4 (cited): CUB photographs,\none number for each μ")
     best = max(published.MU.values())
     low, high = (100 * limit for limit in accuracy_interval(_rights(best, 5794)))
     ax.axhspan(low, high, color="0.9")
@@ -177,7 +208,7 @@ def _rights(percent: float, count: int) -> np.ndarray:
 def wrong_gallery(
     net: GHOLMNet, study: Study, heat: torch.Tensor, wrong: pd.DataFrame, mu: float, connectivity: int = 8
 ) -> Figure:
-    """Pictures whose largest component is the wrong one: components above; deciding places and the box below.
+    """Pictures whose largest component is the wrong one: components above; deciding parts and the box below.
 
     wrong  the first rows of ``deciding_parts.wrong_components``, at most five
     """
@@ -187,15 +218,13 @@ def wrong_gallery(
         mask = masking.threshold(heat[row.image : row.image + 1], mu)[0].numpy()
         components(top, image, mask, connectivity)
         top.set_title(
-            f"deciding places in box 1:\n{100 * row.largest:.0f} %, in another: {100 * row.other:.0f} %"
+            f"deciding parts in box 1:\n{100 * row.largest:.0f} %, in another: {100 * row.other:.0f} %"
         )
         style.picture(bottom, image)
         places = study.deciding[row.image].numpy() > 0
         bottom.contour(places, levels=[0.5], colors="white", linewidths=4)
         bottom.contour(places, levels=[0.5], colors=style.COLOURS["drop"], linewidths=2.2, linestyles="--")
         style.box(bottom, component_boxes(mask, connectivity)[1][0])
-    axes[1, 0].set_title(
-        "frame: the box that eq. (5) takes\ndashed: deciding places", loc="left", fontsize=13
-    )
+    axes[1, 0].set_title("frame: the box that eq. (5) takes\ndashed: deciding parts", loc="left", fontsize=13)
     style.say_if_drawn(fig, net.config.dataset)
     return fig

@@ -84,7 +84,9 @@ def sum_relu_upsample(image: Tensor, summed: Tensor, cam: Tensor, config: Config
     fig.colorbar(signed, ax=axes[1:3].tolist(), shrink=0.8)
     heat = upsample(cam[None], tuple(image.shape[-2:]))[0]
     title = f"upsampled, eq. (3)\n{style.times(*heat.shape)}"
-    over = style.heat_over(axes[3], shown, heat.cpu().numpy(), config.mu, title)
+    over = style.heat_over(
+        axes[3], shown, heat.cpu().numpy(), config.mu, title, style.heat_top(config.dataset)
+    )
     style.heat_bar(fig, over, axes[3:].tolist(), config.mu)
     style.say_if_drawn(fig, config.dataset)
     return fig
@@ -142,6 +144,39 @@ def _say_empty(ax: Axes) -> None:
     word.set_path_effects([withStroke(linewidth=4, foreground="white")])  # legible on a dark picture too
 
 
+def maps_in_words(
+    rows: Mapping[str, Tensor],
+    regions: Sequence[Regions] | None = None,
+    images: Sequence[int] | None = None,
+) -> str:
+    """Where the maps of :func:`map_grid` are hottest, image by image; ``rows`` as there.
+
+    regions: discs of the deciding parts of all images, None where they are unknown; images: which of these the
+    columns show, None for all in order.
+    """
+    told = []
+    for name, heat in rows.items():
+        columns = range(len(heat)) if images is None else images
+        discs = [regions[k] if regions is not None else None for k in columns]
+        points = hottest_pixels(heat).tolist()
+        places = [_place(*point, heat.shape[1:], known) for point, known in zip(points, discs, strict=True)]
+        told.append(f"{name}: {'; '.join(places)}")
+    return f"Hottest point, image by image: {'. '.join(told)}."
+
+
+def _place(x: int, y: int, size: Sequence[int], discs: Regions | None) -> str:
+    """A point of a map (height, width) in words: the deciding part that it lies on, or where in the picture."""
+    if x < 0:
+        return "none, the map is empty"
+    on = [part for part, (cx, cy, radius) in (discs or {}).items() if np.hypot(x - cx, y - cy) <= radius]
+    if on:
+        return f"on the {' and '.join(on).replace('_', ' ')} (deciding)"
+    height, width = size
+    down, across = ("upper", "", "lower")[3 * y // height], ("left", "middle", "right")[3 * x // width]
+    where = f"{down} {across}".strip()
+    return where if discs is None else f"{where} (on no deciding part)"
+
+
 def _wrapped(text: str, width: int = 18) -> str:
     return "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, width))
 
@@ -184,6 +219,14 @@ def share_bars(panels: Mapping[str, Mapping[str, Interval]], dataset: str) -> Fi
         ax.set_ylim(len(names) - 0.5, -0.7)
     style.say_if_drawn(fig, dataset)
     return fig
+
+
+def shares_in_words(panels: Mapping[str, Mapping[str, Interval]]) -> str:
+    """The values that :func:`share_bars` shows."""
+    return "; ".join(
+        f"{measure}: " + ", ".join(f"{name} {100 * value:.0f}" for name, (value, *_) in rows.items())
+        for measure, rows in panels.items()
+    )
 
 
 @style.in_style

@@ -5,10 +5,12 @@ Figure 1 is ``figures.variance_grid``, Figure 5 ``figures.contrast.anchor_pairs`
 
 from __future__ import annotations
 
-import textwrap
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -192,11 +194,12 @@ def gradcam_flow(path: Path, config: Config, channels: int = 4) -> Figure:
     axes[2].imshow(summed.numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit)
     axes[3].imshow(cam.numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit)
     for ax, title in ((axes[2], r"$\sum_k a_k^c A^k$"), (axes[3], "ReLU\neq. (2)")):
-        ax.set_title(title)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
     heat = upsample(cam[None], path.heat.shape[0])[0].numpy()
-    artist = style.heat_over(axes[4], path.picture, heat, config.mu, "heat, upsampled\neq. (3)")
+    artist = style.heat_over(
+        axes[4], path.picture, heat, config.mu, "heat, upsampled\neq. (3)", style.heat_top(config.dataset)
+    )
     style.heat_bar(fig, artist, axes[4], config.mu)
     style.say_if_drawn(fig, config.dataset)
     return fig
@@ -311,50 +314,138 @@ def convnext_block(backbones: Mapping[str, ConvNeXt]) -> Figure:
 
 # ---------------------------------------------------------------------- Figure 6
 
+LETTERS = 17  # points; 18 pixels on a slide
+WIDTH, HEIGHT = 14.6, 7.5  # inches; the room for a picture on a slide of 1280 × 720
+_STEPS = ("image", "heat", "crop", "erased")
+_LINE, _GAP, _BETWEEN = 0.3, 0.08, 0.35  # inches: a line of text, between pictures, between two images
+_NAME, _LONG_NAME = 1.35, 3.4  # inches: names of sets, or of runs, on the left
+_BAR = 1.85  # inches: the colour bar on the right
+_SMALLEST = 0.7  # inches, side of a picture
+
+# Data set, caption, path; without a path, the caption says why there is none, such as "not run".
+Shown = tuple[str, str, Path | None]
+
+
+@dataclass
+class _Sheet:
+    """Where everything of Figure 6 goes, in inches from the upper left corner; ``side`` is that of a picture.
+
+    Each line is a list of at most two images that come side by side, each a row of four pictures under its caption.
+    """
+
+    lines: list[list[Shown]]
+    note: str
+    names: float  # width of the names of the data sets on the left; 0: none
+
+    def __post_init__(self) -> None:
+        across = max(map(len, self.lines))
+        self.left = self.names + 0.1
+        self.room = (WIDTH - self.left - _BAR - (across - 1) * _BETWEEN) / across  # width that an image has
+        self.starts = [self.left + k * (self.room + _BETWEEN) for k in range(across)]
+        self.side = (self.room - 3 * _GAP) / 4
+        too_high = max(0.0, self.height - HEIGHT) / len(self.lines)
+        self.side = max(_SMALLEST, self.side - too_high)
+
+    def name(self, k: int) -> str:
+        """The data set's name beside line ``k``: only where it begins."""
+        dataset = self.lines[k][0][0]
+        if not self.names or (k and self.lines[k - 1][0][0] == dataset):
+            return ""
+        return style.wrapped(dataset.replace("mini_", "mini "), self.names, LETTERS)
+
+    def caption(self, shown: Shown) -> str:
+        return "" if shown[2] is None else style.wrapped(shown[1], self.room, LETTERS)
+
+    def tops(self) -> list[float]:
+        """Upper edge of each line's pictures, and the end of the last line."""
+        y, found = _LINE + _GAP, []  # below the names of the steps
+        for k, line in enumerate(self.lines):
+            y += _LINE * max(len(self.caption(shown).splitlines()) for shown in line)
+            found.append(y)
+            y += max(self.side, _LINE * len(self.name(k).splitlines())) + 2 * _GAP
+        return [*found, y]
+
+    @property
+    def height(self) -> float:
+        return self.tops()[-1] + _LINE * (len(self.note.splitlines()) + 0.4)
+
 
 @style.in_style
-def branch_grid(columns: Sequence[tuple[str, str, Path | None]]) -> Figure:
-    """Figure 6: one column per image; rows: image, heatmap over it, crop, erased image.
+def branch_grid(columns: Sequence[Shown], note: str = "") -> Figure:
+    """Figure 6: each image is a row of four pictures (image, heatmap over it, crop, erased image) under its caption.
 
-    columns  (data set, caption, path); without a path, the column shows only its caption, such as "not run"
+    Two images stand side by side; a data set begins a line, which carries its name, unless all are of the same. The
+    figure is as large as a slide lets it be, with letters of 18 pixels there; with many lines it is higher.
+
+    columns  see ``Shown``; those of a data set follow each other
+    note     small print below, in lines; where it is empty, drawn data are named
     """
-    width = max(1.75, 5.5 / len(columns))  # of a column; one or two leave room for the colour bar
-    fig, axes = style.styled(len(columns), 4, size=(width, 1.85), squeeze=False)
-    fig.get_layout_engine().set(h_pad=0.1)
-    names = ("image", "heatmap", "crop", "erased")
-    artist, ends = None, max(style.heat_top(dataset) for dataset, *_ in columns)
-    for column, (dataset, caption, path) in enumerate(columns):
-        if path is None:
-            for ax in axes[:, column]:
-                ax.axis("off")
-            axes[0, column].set_title(_short(dataset), fontsize=14)
-            axes[1, column].text(0.5, 0.5, caption, ha="center", va="center", fontsize=16)
-            continue
-        style.picture(axes[0, column], path.picture)
-        axes[0, column].set_title(f"{_short(dataset)}\n{caption}", fontsize=13)
-        artist = style.heat_over(axes[1, column], path.picture, path.heat, path.mu, top=ends)
-        style.box(axes[1, column], path.box)
-        style.picture(axes[2, column], path.crop)
-        style.picture(axes[3, column], path.erased)
-    for ax, name in zip(axes[:, 0], names, strict=True):
-        ax.text(-0.06, 0.5, name, rotation=90, ha="right", va="center", fontsize=15, transform=ax.transAxes)
-    if artist is not None:
-        thresholds = {path.mu for _, _, path in columns if path is not None}
-        style.heat_bar(fig, artist, axes[:, -1].tolist(), *(thresholds if len(thresholds) == 1 else ()))
-    style.say_if_drawn(fig, next((d for d, *_ in columns if d.startswith("mini_")), ""), "the mini sets")
+    lines = [group[k : k + 2] for _, group in _groups(columns) for k in range(0, len(group), 2)]
+    names = {dataset for dataset, *_ in columns}
+    if not note and any(name.startswith("mini_") for name in names):
+        note = style.drawn_note(min(names) if len(names) == 1 else "the mini sets")
+    wide = _LONG_NAME if any("\n" in name for name in names) else _NAME
+    sheet = _Sheet(lines, note, names=wide if len(names) > 1 else 0)
+    ends = max(map(style.heat_top, names), default=style.HEAT_MAX)  # one scale of heat for the whole figure
+    with matplotlib.rc_context({"font.size": LETTERS, "axes.labelsize": LETTERS}):
+        fig = plt.figure(figsize=(WIDTH, sheet.height))
+        for k, top in enumerate(sheet.tops()[:-1]):
+            _write(fig, sheet, 0.05, top, sheet.name(k), va="top", ha="left")
+            for block, shown in enumerate(lines[k]):
+                _four_pictures(fig, sheet, shown, sheet.starts[block], top, ends)
+        _frame(fig, sheet, columns)
     return fig
 
 
-def _short(dataset: str) -> str:
-    return dataset.replace("mini_", "mini ")
+def _groups(columns: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
+    return [(name, list(group)) for name, group in itertools.groupby(columns, key=lambda shown: shown[0])]
 
 
-def verdict(logits: Tensor, label: int, classes: Sequence[str], width: int = 15) -> str:
-    """ "✓ class name": the predicted class, wrapped, and whether it is right."""
+def _write(fig: Figure, sheet: _Sheet, x: float, y: float, text: str, **look) -> None:
+    fig.text(x / WIDTH, 1 - y / sheet.height, text, linespacing=1.1, **look)
+
+
+def _four_pictures(fig: Figure, sheet: _Sheet, shown: Shown, x: float, top: float, ends: float) -> None:
+    """One image's row from ``x`` and ``top`` on; the colours of heat end at ``ends`` means."""
+    path = shown[2]
+    if path is None:
+        _write(fig, sheet, x, top + sheet.side / 2, shown[1], va="center", ha="left")
+        return
+    _write(fig, sheet, x, top - 0.09, sheet.caption(shown), va="baseline", ha="left")
+    axes = []
+    for k in range(4):
+        left, low = x + k * (sheet.side + _GAP), sheet.height - top - sheet.side
+        place = (left / WIDTH, low / sheet.height, sheet.side / WIDTH, sheet.side / sheet.height)
+        axes.append(fig.add_axes(place))
+    style.picture(axes[0], path.picture)
+    style.heat_over(axes[1], path.picture, path.heat, path.mu, top=ends)
+    style.box(axes[1], path.box)
+    style.picture(axes[2], path.crop)
+    style.picture(axes[3], path.erased)
+
+
+def _frame(fig: Figure, sheet: _Sheet, columns: Sequence[Shown]) -> None:
+    """The names of the steps above, the colour bar on the right, the note below."""
+    for start in sheet.starts:
+        for k, name in enumerate(_STEPS):
+            x = start + k * (sheet.side + _GAP) + sheet.side / 2
+            _write(fig, sheet, x, 0.8 * _LINE, name, va="baseline", ha="center", color="0.35")
+    _write(fig, sheet, WIDTH / 2, sheet.height - 0.08, sheet.note, va="bottom", ha="center", color="0.35")
+    heat = [image for ax in fig.axes for image in ax.images[1:]]
+    if heat:
+        top, end = sheet.tops()[0], sheet.tops()[-1] - 2 * _GAP
+        place = ((WIDTH - 0.75) / WIDTH, 1 - end / sheet.height, 0.2 / WIDTH)
+        bar = fig.add_axes((*place, min(end - top, 4) / sheet.height))
+        thresholds = {path.mu for *_, path in columns if path is not None}
+        style.heat_bar(fig, heat[0], cax=bar, mu=thresholds.pop() if len(thresholds) == 1 else None)
+
+
+def verdict(logits: Tensor, label: int, classes: Sequence[str]) -> str:
+    """ "✓ class name" of a correct prediction, else :func:`mistake`."""
     said = int(logits.argmax())
-    return textwrap.fill(f"{'✓' if said == label else '✗'} {classes[said]}", width)
+    return f"✓ {classes[said]}" if said == label else mistake(classes[said], classes[label])
 
 
-def mistake(said: str, truth: str, width: int = 12) -> str:
-    """The class predicted for an image, and its true class, wrapped."""
-    return "\n".join(textwrap.fill(text, width) for text in (f"✗ {said}", f"is {truth}"))
+def mistake(said: str, truth: str) -> str:
+    """The class predicted for an image, and, on the next line, its true class."""
+    return f"✗ says {said}\nis {truth}"

@@ -212,12 +212,13 @@ def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
 def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) -> Figure:
     """One column per picture: image with box, heatmap, and the most likely classes of the answer."""
     fig, axes = style.styled(len(looks), 3, size=(3.3, 2.9), height_ratios=(1.2, 1.2, 1), squeeze=False)
+    ends = style.heat_top(config.dataset)
     fig.get_layout_engine().set(w_pad=NAME_PAD)
     for (top_ax, heat_ax, bars), (name, look) in zip(axes.T, looks.items(), strict=True):
         image = style.pixels(look.image, config)
         style.picture(top_ax, image, name)
         style.box(top_ax, look.box)
-        artist = style.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu)
+        artist = style.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu, top=ends)
         class_bars(bars, top(look.logits["both"], 4), classes, "both", None)
     style.heat_bar(fig, artist, axes.ravel().tolist())
     style.say_if_drawn(fig, config.dataset, f"network trained on {config.dataset}")

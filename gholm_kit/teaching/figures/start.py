@@ -99,6 +99,7 @@ def _around(image: np.ndarray, point: tuple[float, float], half: int = 28) -> np
 
 
 @torch.no_grad()
+@style.in_style
 def network_paths(
     net: GHOLMNet, samples: Sequence[Sample], classes: Sequence[str], theta: float = 1.5
 ) -> Figure:
@@ -111,16 +112,17 @@ def network_paths(
     erased = masking.erase(images, drop_mask, config.fill, config.image_mean, config.image_std)
     erased_logits = net.classify(erased)
     crops = net.crops(given, out.crop_boxes)
-    fig, axes = style.styled(5, len(samples), size=(3.2, 3.8), squeeze=False)
+    fig, axes = style.styled(5, len(samples), size=(2.7, 3.3), squeeze=False)
+    ends = style.heat_top(config.dataset)
     for row, sample in enumerate(samples):
         ax = axes[row]
         image = style.pixels(images[row], config)
         heat = out.heat[row].cpu().numpy()
         style.picture(ax[0], image, "1 image\n" + _verdict(out.raw_logits[row], sample, classes))
-        artist = style.heat_over(ax[1], image, heat, config.mu, "2 heatmap and\ncontour at μ (eq. 1-3, 5)")
+        artist = style.heat_over(ax[1], image, heat, config.mu, "2 heatmap, contour\nat μ (eq. 1-3, 5)", ends)
         mask = masking.threshold(out.heat[row : row + 1], config.mu)[0].cpu().numpy()
         style.picture(
-            ax[2], np.where(mask[..., None], image, 0.25 * image), "3 mask, largest\ncomponent's box"
+            ax[2], np.where(mask[..., None], image, 0.25 * image), "3 mask, box of its\nlargest component"
         )
         style.box(ax[2], out.crop_boxes[row].tolist())
         crop_title = "4 crop, enlarged\n" + _verdict(out.crop_logits[row], sample, classes)
@@ -136,8 +138,7 @@ def _verdict(logits: torch.Tensor, sample: Sample, classes: Sequence[str]) -> st
     p = logits.float().softmax(0)
     said = int(p.argmax())
     mark = "✓" if said == sample.label else "✗"
-    name = "\n".join(textwrap.wrap(classes[said], 18))
-    return f"{mark} {name} {100 * float(p[said]):.0f} %"
+    return style.wrapped(f"{mark} {classes[said]} {100 * float(p[said]):.0f} %", 2.2, 15)
 
 
 @style.in_style
@@ -164,3 +165,28 @@ def training_curve(record: Record) -> Figure:
         ax.xaxis.get_major_locator().set_params(integer=True)
     style.say_if_drawn(fig, record.config["dataset"])
     return fig
+
+
+def curve_in_words(record: Record) -> str:
+    """What :func:`training_curve` shows: first and last value of each loss, and the last accuracies."""
+    first, last = (record.curve[k]["losses"] for k in (0, -1))
+    losses = [
+        f"{style.LABELS[term]} from {first[term]:.2f} to {last[term]:.2f}"
+        for term in first
+        if term != "total"
+    ]
+    tested = next(e["test"] for e in reversed(record.curve) if "test" in e)
+    right = [f"{style.LABELS[k]} {tested[k]:.1f} %" for k in ("raw", "crop", "both") if k in tested]
+    return f"Left, losses: {', '.join(losses)}. Right, accuracy after the last epoch: {', '.join(right)}"
+
+
+@torch.no_grad()
+def paths_in_words(net: GHOLMNet, samples: Sequence[Sample], classes: Sequence[str]) -> str:
+    """What :func:`network_paths` shows: what Raw and Crop say of each image."""
+    device = next(net.parameters()).device
+    out = net.attend(torch.stack([to_input(load_image(s.path), net.config) for s in samples]).to(device))
+    told = []
+    for k, sample in enumerate(samples):
+        said = (_verdict(logits[k], sample, classes) for logits in (out.raw_logits, out.crop_logits))
+        told.append("{}: Raw {}, Crop {}".format(classes[sample.label], *(" ".join(v.split()) for v in said)))
+    return f"Image, heatmap with the contour at mu, mask and box, crop, erased image. {'; '.join(told)}"

@@ -60,6 +60,21 @@ def steps(panels: Mapping[str, Mapping[str, tuple[float, Difference | str | None
     return fig
 
 
+def steps_in_words(panels: Mapping[str, Mapping[str, tuple[float, Difference | str | None]]]) -> str:
+    """The numbers that :func:`steps` shows."""
+    told = []
+    for dataset, rows in panels.items():
+        said = (
+            f"{name} {paper:+.1f} in the paper, {_measured(delta)}" for name, (paper, delta) in rows.items()
+        )
+        told.append(f"{dataset}: {'; '.join(said)}")
+    return ". ".join(told)
+
+
+def _measured(delta: Difference | str | None) -> str:
+    return f"{delta.mean:+.1f} measured" if isinstance(delta, Difference) else delta or "not run"
+
+
 @style.in_style
 def mu_steps(
     paper: Mapping[float, float],
@@ -90,31 +105,61 @@ def mu_steps(
     return fig
 
 
+def mu_in_words(series: Mapping[str, Mapping[float, Difference | None]]) -> str:
+    """The measured numbers that :func:`mu_steps` shows."""
+    return "; ".join(
+        f"{name}: " + (", ".join(f"{mu:g} {_measured(delta)}" for mu, delta in values.items()) or "not run")
+        for name, values in series.items()
+    )
+
+
+Line = tuple[str, Difference, str]  # a reading in words, its effect in points, the verdict
+
+
 @style.in_style
-def readings(effects: Sequence[tuple[str, str, Difference | None, str]], dataset: str) -> Figure:
-    """The ledger, one line per (question, reading, effect, words); effects in points relative to our readings.
+def readings(blocks: Mapping[str, Sequence[Line]], dataset: str) -> dict[str, Figure]:
+    """The ledger's measured readings, one figure for each block, the largest gain on top, all on one scale.
 
     An effect beyond FAR points is an arrow with its number. The axis ends there too, even where an interval goes
     on, so that small effects stay readable.
     """
-    fig, ax = style.styled(size=(12, 0.42 * len(effects) + 1.2))
+    near = [delta for lines in blocks.values() for _, delta, _ in lines if abs(delta.mean) <= FAR]
+    reach = min(FAR, max((abs(x) for d in near for x in (d.low, d.high)), default=1)) + 1
+    return {block: _block(block, by_effect(lines), reach, dataset) for block, lines in blocks.items()}
+
+
+def by_effect(lines: Sequence[Line]) -> list[Line]:
+    """The largest gain first."""
+    return sorted(lines, key=lambda line: -line[1].mean)
+
+
+def _block(block: str, lines: Sequence[Line], reach: float, dataset: str) -> Figure:
+    fig, ax = style.styled(size=(12, 0.62 * len(lines) + 1.6))
     ax.axvline(0, color="0.6", lw=1.5, zorder=0)
-    for k, (_, _, delta, words) in enumerate(effects):
+    for k, (_, delta, words) in enumerate(lines):
         colour = {"better": OTHER, "worse": PAPER}.get(words, MEASURED)
-        if delta is None:
-            ax.text(0, k, f" {words}", va="center", fontsize=14, color="0.4")
-        elif abs(delta.mean) > FAR:
+        if abs(delta.mean) > FAR:
             _far_away(ax, k, delta.mean, colour)
         else:
             look = {"color": colour, "mfc": colour if words in ("better", "worse") else "white"}
             error = [[delta.mean - delta.low], [delta.high - delta.mean]]
             ax.errorbar(delta.mean, k, xerr=error, fmt="o", mew=2, markersize=9, capsize=4, lw=2, **look)
-    ax.set_yticks(range(len(effects)), [f"{q}: {r}" for q, r, *_ in effects])
-    near = [d for _, _, d, _ in effects if d and abs(d.mean) <= FAR]
-    reach = min(FAR, max((abs(x) for d in near for x in (d.low, d.high)), default=1)) + 1
-    ax.set(xlabel="points above our reading", ylim=(len(effects) - 0.5, -0.5), xlim=(-reach, reach))
+    ax.set_yticks(range(len(lines)), [name for name, *_ in lines])
+    ax.set(title=block, xlabel="points above our reading")
+    ax.set(ylim=(len(lines) - 0.5, -0.5), xlim=(-reach, reach))
     _drawn(fig, [dataset])
     return fig
+
+
+def readings_in_words(lines: Sequence[Line]) -> str:
+    """The lines of one figure of :func:`readings`, with their effects."""
+    told = (f"{name}: {_minus(delta.mean)}, {words}" for name, delta, words in by_effect(lines))
+    return "; ".join(told).replace("\n", " ")
+
+
+def _minus(value: float) -> str:
+    """With a sign, and the minus as axes have it."""
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def _far_away(ax: Axes, row: int, value: float, colour: str) -> None:
@@ -122,9 +167,7 @@ def _far_away(ax: Axes, row: int, value: float, colour: str) -> None:
     side = value > 0
     place = {"transform": ax.get_yaxis_transform(), "color": colour}
     ax.plot(float(side), row, ">" if side else "<", markersize=12, clip_on=False, **place)
-    ax.text(
-        0.98 if side else 0.02, row, f"{value:+.1f}", ha="right" if side else "left", va="center", **place
-    )
+    ax.text(0.98 if side else 0.02, row, _minus(value), ha="right" if side else "left", va="center", **place)
 
 
 @style.in_style

@@ -258,15 +258,28 @@ def optimism(accuracies: np.ndarray) -> np.ndarray:
     return (np.maximum.accumulate(accuracies, 1) - accuracies).mean(0)
 
 
+def fence(values: Sequence[float]) -> float:
+    """Tukey's fence, above which a value is an outlier: upper quartile plus 1.5 distances of the quartiles.
+
+    Zeros do not count: where the last epoch is mostly the best one, every other value would lie outside.
+    """
+    above = [v for v in values if v > 0]
+    if not above:
+        return 0.0
+    low, high = np.quantile(above, [0.25, 0.75])
+    return float(high + 1.5 * (high - low))
+
+
 @style.in_style
 def best_or_last(
-    one: np.ndarray, gains: Mapping[str, np.ndarray], seen: Sequence[tuple[int, float]], step: float
+    one: np.ndarray, gains: Mapping[str, np.ndarray], seen: Sequence[tuple[int, float, str]], step: float
 ) -> Figure:
     """How much reporting the best test epoch inflates the accuracy.
 
     one    (epochs,) a simulated run in points around its mean
     gains  name → optimism by number of epochs tested
-    seen   (epochs tested, best − last in points) of real runs
+    seen   (epochs tested, best − last in points, name) of real runs; one far above the others becomes an arrow at
+           the edge, with its value and name, so that the scale fits the others
     step   a difference to compare with, in points, for example between two rows of the paper's Table 2
     """
     fig, (left, right) = style.styled(2, 1, size=(6.4, 4.6))
@@ -286,11 +299,23 @@ def best_or_last(
     left.legend(loc="lower center", ncols=2, fontsize=12)
     for (name, gain), dash in zip(gains.items(), ("-", "--", ":", "-."), strict=False):
         right.plot(np.arange(1, len(gain) + 1), gain, dash, label=name, color="black")
-    if len(seen):
-        x, y = zip(*seen, strict=True)
-        right.plot(x, y, "o", color=style.COLOURS["crop"], markersize=9, label="kept records", alpha=0.7)
-    right.axhline(step, color=style.COLOURS["drop"], linewidth=2, linestyle=(0, (1, 1)))
-    right.text(len(one), step, f"{step:g} points", va="bottom", ha="right", fontsize=12)
+    right.axhline(
+        step, color=style.COLOURS["drop"], linewidth=2, linestyle=(0, (1, 1)), label=f"{step:g} points"
+    )
+    if seen:
+        usual = max(step, *(gain.max() for gain in gains.values()), fence([y for _, y, _ in seen]))
+        look = {"color": style.COLOURS["crop"], "linestyle": "none"}
+        near = [(x, y) for x, y, _ in seen if y <= usual]
+        right.plot(
+            *zip(*near, strict=True), marker="o", markersize=9, label="kept records", alpha=0.7, **look
+        )
+        right.set_ylim(right.get_ylim()[0], 1.35 * right.get_ylim()[1])
+        far = sorted((run for run in seen if run[1] > usual), key=lambda run: -run[1])
+        for k, (x, y, name) in enumerate(far):
+            place = {"transform": right.get_xaxis_transform(), "clip_on": False}
+            right.plot(x, 1, marker="^", markersize=13, **look, **place)
+            said = {"va": "top", "fontsize": 12, "color": style.COLOURS["crop"]}
+            right.text(x + 1.5, 1 - 0.08 * k, f"{y:.1f}: {name}", **said, **place)
     right.set(xlabel="number of epochs tested", ylabel="points", title="Best test epoch − last epoch")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=12)
     return fig

@@ -58,16 +58,16 @@ def in_words(
     )
     if study.deciding is not None:
         words.append(
-            f"the box contains {100 * float(share(study.deciding[one], inside)):.0f} % of the deciding places"
+            f"the box contains {100 * float(share(study.deciding[one], inside)):.0f} % of the deciding parts"
         )
     if study.boxes is not None:
         words.append(
             f"the overlap of the box with the true box (IoU) is {float(iou(boxes, study.boxes[one])):.2f}"
         )
     label = int(study.labels[picture])
-    p = logits_of(net, masking.crop(study.images[one], boxes, size))[0].softmax(-1)
-    said = f"{classes[int(p.argmax())]}, {100 * float(p.max()):.0f} %"
-    words.append(f"Crop says {said} ({'right' if int(p.argmax()) == label else 'truth: ' + classes[label]})")
+    logits = logits_of(net, masking.crop(study.images[one], boxes, size))[0]
+    mark = "right" if int(logits.argmax()) == label else f"truth: {classes[label]}"
+    words.append(f"Crop says {crops.answer(logits, classes)} ({mark})")
     return "; ".join(words) + "."
 
 

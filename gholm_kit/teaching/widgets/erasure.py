@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from matplotlib.figure import Figure
 
-from gholm_kit.teaching.deciding_parts import Study, erased, logits_of, moved, share
+from gholm_kit.teaching.deciding_parts import Study, erased, logits_of, share
 from gholm_kit.teaching.figures import erasure
 from gholm_kit.teaching.widgets.panel import Panel, dropdown, picture_dropdown, slider
 from gholm_kit.teaching.widgets.sliders import Stops, slider_data
@@ -46,13 +46,14 @@ def in_words(
     """Description of what :func:`render` shows, with its numbers."""
     one = slice(picture, picture + 1)
     x, mask = study.images[one], masking.threshold(heat[one], theta)
-    pictures = [x, *(erased(net, x, m, fill, seed) for m in (mask, moved(mask, seed)))]
+    away, _ = erasure.moved_in_sight(mask[0], seed)
+    pictures = [x, *(erased(net, x, m, fill, seed) for m in (mask, away[None]))]
     whole, gone, control = logits_of(net, torch.cat(pictures)).softmax(1)  # each (K,)
     said = int(whole.argmax())
     words = [f"θ = {theta:.2f} erases {100 * float(mask.float().mean()):.0f} % of the picture (fill: {fill})"]
     if study.deciding is not None:
         words.append(
-            f"this removes {100 * float(share(study.deciding[one], mask)):.0f} % of the deciding places"
+            f"this removes {100 * float(share(study.deciding[one], mask)):.0f} % of the deciding parts"
         )
     sure = [f"{100 * float(p[said]):.0f} %" for p in (whole, gone, control)]
     mark = "right" if said == int(study.labels[picture]) else "wrong"

@@ -108,6 +108,16 @@ def test_each_reading_differs_from_ours_in_what_it_says():
             )
 
 
+@pytest.mark.parametrize("preset", ["mini", "paper"])
+def test_a_picture_of_readings_has_at_most_twelve_lines_and_no_two_alike(preset):
+    ours = jobs.config_for(preset, "cub")
+    lines = [(q.block, f"{q.topic}: {r.name}") for q in LEDGER for r in q.readings if r.config(ours)]
+    assert len(set(lines)) == len(lines)
+    counts = Counter(block for block, _ in lines)
+    assert len(counts) == 4
+    assert max(counts.values()) <= 12
+
+
 def test_readings_are_distinct_runs():
     found = jobs.ledger_jobs("mini")
     assert len({j.config.run_id for j in found}) == len(found) > 20

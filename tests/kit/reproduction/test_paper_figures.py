@@ -1,17 +1,23 @@
 """The paper's figures say what they were drawn from, and the failures' sheet shows failures."""
 
+import dataclasses
 import json
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from gholm_kit import style
+from gholm_kit.drawn import load_truth
 from gholm_kit.reproduction import jobs, paper_figures
+from gholm_kit.teaching.deciding_parts import deciding_map
 from gholm_kit.teaching.figures import paper as drawings
-from gholm_lib.config import RunOptions
-from gholm_lib.datasets import load_dataset
+from gholm_lib.config import Config, RunOptions
+from gholm_lib.datasets import FineGrainedData, Sample, load_dataset
 from gholm_lib.runs import kept_network, weights_digest
 from tests.kit.teaching.figures.reading import words
 
@@ -38,9 +44,8 @@ def test_a_figure_tells_settings_weights_and_images(elsewhere):
     config = jobs.config_for("mini", "cub")
     (run,) = about["runs"]
     assert run == {"config": config.to_dict(), "weights_sha256": weights_digest(kept_network(config))}
-    assert about["images"] == [
-        s.image_id for s in paper_figures.some_images(load_dataset("mini_birds"), 1, 0)
-    ]
+    shown = paper_figures.explaining_image(kept_network(config), load_dataset("mini_birds"), 0).sample
+    assert about["images"] == [shown.image_id]
     assert about["seed"] == 0
     assert run["weights_sha256"] in path.with_suffix(".svg").read_text()
     assert paper_figures.differing_figures("mini", OPTIONS, [3]) == []
@@ -76,8 +81,10 @@ def test_other_pictures_say_nothing_of_an_origin(tmp_path):
 @pytest.mark.slow
 def test_the_second_sheet_shows_wrong_answers_that_come_up_first():
     drawn = paper_figures.figure_6_failures("mini", OPTIONS, images=1)
-    titles = [ax.get_title() for ax in drawn.figure.axes[:4]]
-    assert all("✗" in t and "\nis" in t for t in titles)
+    captions = [t.get_text() for t in drawn.figure.texts if "✗" in t.get_text()]
+    assert len(captions) == 4
+    assert all("\nis" in t for t in captions)
+    assert "0 of 4 are correct" in drawn.alt
     config = jobs.config_for("mini", "cub")
     net, data = kept_network(config), load_dataset("mini_birds")
     for k in np.random.default_rng(0).permutation(len(data.test)):
@@ -109,6 +116,81 @@ def test_no_processor_changes_which_images_the_second_sheet_shows(dataset):
         wrong += int(logits.argmax()) != data.test[k].label
         if wrong == 2:
             return
+
+
+class Answers(NamedTuple):
+    """A path through a network, as far as the rule looks at it."""
+
+    raw: Tensor
+    cropped: Tensor
+    box: list[int]
+
+
+def answered(monkeypatch, answers: dict[str, tuple[int, int, list[int]]]) -> FineGrainedData:
+    """Some mini birds, with what Raw and Crop say of them and the crop's box: id → (class, class, corners)."""
+    data = load_dataset("mini_birds")
+    few = tuple(s for s in data.test if s.image_id in answers)
+
+    def follow(net, sample):
+        raw, cropped, box = answers[sample.image_id]
+        one_hot = torch.eye(len(data.classes))
+        return Answers(one_hot[raw], one_hot[cropped], box)
+
+    monkeypatch.setattr(paper_figures.drawings, "follow", follow)
+    return dataclasses.replace(data, test=few)
+
+
+class Net(NamedTuple):
+    config: Config
+
+
+def three_birds() -> list[Sample]:
+    test = load_dataset("mini_birds").test
+    return [test[0], test[len(test) // 2], test[-1]]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_method_is_explained_with_the_image_whose_crop_holds_most_for_its_size(monkeypatch, seed):
+    a, b, c = three_birds()
+    net = Net(jobs.config_for("mini", "cub"))
+    size = net.config.image_size
+    deciding = deciding_map(load_truth(load_dataset("mini_birds").root), b, net.config)
+    rows, columns = (deciding.sum(k).nonzero().flatten() for k in (1, 0))
+    tight = [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+    answers = {
+        a.image_id: (a.label, a.label, [0, 0, size, size]),  # all of the parts, because all of the image
+        b.image_id: (b.label, b.label, tight),
+        c.image_id: (c.label, c.label + 1 if c.label == 0 else 0, [0, 0, 1, 1]),  # Crop is wrong
+    }
+    found = paper_figures.explaining_image(net, answered(monkeypatch, answers), seed)
+    assert found.sample == b
+    assert "Raw and Crop are both correct on 2 of 3 test images in random order" in found.rule
+    answers[b.image_id] = (b.label, 0 if b.label else 1, tight)
+    assert paper_figures.explaining_image(net, answered(monkeypatch, answers), seed).sample == a
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_without_known_parts_it_is_the_first_on_which_both_are_correct(monkeypatch, seed):
+    birds = three_birds()
+    box = [0, 0, 8, 8]
+    right = {s.image_id: (s.label, s.label, box) for s in birds}
+    net = Net(jobs.config_for("mini", "cub"))
+    data = dataclasses.replace(answered(monkeypatch, right), name="photographs")
+    order = [data.test[k] for k in np.random.default_rng(seed).permutation(3)]
+    assert paper_figures.explaining_image(net, data, seed).sample == order[0]
+    first = order[0]
+    right[first.image_id] = (first.label, (first.label + 1) % len(data.classes), box)
+    assert paper_figures.explaining_image(net, data, seed).sample == order[1]
+    for s in order:
+        right[s.image_id] = ((s.label + 1) % len(data.classes), s.label, box)
+    none = paper_figures.explaining_image(net, data, seed)
+    assert none.sample == order[0]
+    assert "both correct on none of them" in none.rule
+
+
+@pytest.mark.parametrize("draw", [paper_figures.figure_2, paper_figures.figure_3])
+def test_the_figures_that_explain_say_how_their_image_was_chosen(draw):
+    assert "for its size" in draw("mini", OPTIONS).alt
 
 
 def test_figure_2_shows_shapes():

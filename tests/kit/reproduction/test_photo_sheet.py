@@ -29,7 +29,7 @@ def test_each_column_says_what_look_says(drawn):
 
 
 def test_the_credits_stand_below_it(drawn):
-    below = re.sub(r"\s+", " ", drawn.figure._supxlabel.get_text())
+    below = re.sub(r"\s+", " ", words(drawn.figure))
     assert all(f"{name}: {photo.credit}" in below for name, photo in FREE_PHOTOS.items())
     assert "drawn teaching data" not in words(drawn.figure)
 

@@ -152,7 +152,7 @@ def test_what_the_data_set_does_not_know_is_nan(small_study):
 
 
 def test_a_wrong_component_is_found(small_study):
-    """Picture 1: the largest component lies off the deciding places, the small one on them."""
+    """Picture 1: the largest component lies off the deciding parts, the small one on them."""
     _, study, heat, _ = small_study
     found = deciding_parts.wrong_components(study, heat, 1.7)
     assert found.image.tolist() == [1]

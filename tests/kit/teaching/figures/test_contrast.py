@@ -172,3 +172,31 @@ def test_bars_curves_and_arrows_are_drawn_to_their_values():
     curves = {name: [5.0, 1.0, -200.0] for name in "abcd"}
     near_zero = contrast.descent(curves, floor=0.5, simplex=1.25).axes[1]
     assert {0.5, 1.25} <= {line.get_ydata()[0] for line in near_zero.lines if len(line.get_ydata()) == 2}
+
+
+def test_the_words_give_the_angles_on_the_circle():
+    z = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+    said = contrast.circle_in_words({"now": (z, z), "later": (-z, z)}, ["a", "b"])
+    assert said == "Their angles: now: a 0°, b 270°; later: a 180°, b 90°."
+
+
+def test_the_words_count_the_pairs():
+    kinds = contrast.pair_kinds(LABELS)[: len(LABELS)]
+    positive = int(((kinds == contrast.OWN) | (kinds == contrast.SAME)).sum())
+    assert contrast.matrix_in_words(LABELS).startswith(
+        f"Of {2 * len(LABELS) ** 2} pairs, {positive} are positive"
+    )
+    said = contrast.pairs_in_words(LABELS, 0, [f"class {k}" for k in range(10)])
+    assert "class 4, with 3 positives" in said
+    assert "and 4 negatives" in said
+
+
+def test_thumbnails_are_twice_as_large_as_a_cell_and_cover_neither_each_other_nor_the_matrix():
+    fig = contrast.pair_matrix(pictures(), LABELS, "cub")
+    small = [im.get_extent() for im in fig.axes[0].images if im.get_array().ndim == 3]
+    assert all(right - left > 1.8 for left, right, *_ in small)
+    for k, (left, right, low, high) in enumerate(small):
+        assert right <= 0 or low <= 0  # left of the matrix, or above it
+        for other in small[:k]:
+            apart = other[1] <= left or right <= other[0] or other[2] <= high or low <= other[3]
+            assert apart

@@ -78,7 +78,7 @@ def test_wrong_gallery(small_study):
     net, study, heat, _ = small_study
     wrong = deciding_parts.wrong_components(study, heat, 1.7)
     fig = crops.wrong_gallery(net, study, heat, wrong, 1.7)
-    assert "deciding places in box 1:\n0 %" in words(fig)
+    assert "deciding parts in box 1:\n0 %" in words(fig)
     assert fig.axes[1].patches[-1].get_x() == 15.5
 
 
@@ -86,3 +86,10 @@ def test_a_verdict_says_right_or_wrong():
     logits = torch.tensor([0.0, 4.0])
     assert crops.verdict(logits, 1, ("a", "b")) == "✓ b 98 %"
     assert crops.verdict(logits, 0, ("a", "b")) == "✗ b 98 %"
+
+
+def test_the_words_say_the_ends_of_the_curves_and_the_best(small_study):
+    net, study, heat, _ = small_study
+    sweep = deciding_parts.crop_sweep(net, study, heat, [0.5, 1.7])
+    area = 100 * sweep[sweep.mu == 1.7].box_area.mean()
+    assert f"at mu = 1.7 the box is {area:.0f} % of the image" in crops.curves_in_words(sweep)

@@ -27,6 +27,31 @@ def test_erasure_steps_show_the_librarys_erasure_and_a_moved_one_of_the_same_are
     assert style.png(fig)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (7, 9), (20, 18)])
+def test_the_moved_shape_stays_whole_and_leaves_its_place(corner):
+    y, x = corner
+    shape = torch.ones(12, 14, dtype=torch.bool)
+    shape[:5, :6] = False  # an L, so that a part that wrapped would show
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[y : y + 12, x : x + 14] = shape
+    away, how = erasure.moved_in_sight(mask)
+    rows, columns = (away.any(k).nonzero().flatten() for k in (1, 0))
+    found = away[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    assert torch.equal(found, shape)
+    assert not (away & mask).any()
+    assert how == "same shape moved"
+
+
+def test_a_shape_from_edge_to_edge_wraps_and_the_picture_says_so():
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[0, :] = mask[:, 0] = mask[-1, :] = mask[:, -1] = True
+    away, how = erasure.moved_in_sight(mask, seed=3)
+    assert torch.equal(away, deciding_parts.moved(mask[None], 3)[0])
+    assert "round the edges" in how
+    nothing = torch.zeros(8, 8, dtype=torch.bool)
+    assert torch.equal(erasure.moved_in_sight(nothing)[0], nothing)
+
+
 def test_a_row_for_each_theta(small_study):
     net, study, heat, classes = small_study
     fig = erasure.erasure_steps(net, study, heat, 1, [1.0, 2.0], "mean", classes)
@@ -65,3 +90,14 @@ def test_two_rules_erase_what_they_say():
     assert found.mean() == pytest.approx(1 - 1.5 / 2, abs=0.01)
     fig = erasure.two_rules(heat, "mini_birds", draws=4)
     assert words(fig).count("25 % on average") == 2
+
+
+def test_the_words_say_the_ends_of_the_curves(small_study):
+    net, study, heat, classes = small_study
+    sweep = deciding_parts.erasure_sweep(net, study, heat, [1.0, 2.0])
+    right = 100 * sweep[(sweep.place == "moved") & (sweep.level == 2.0)].right.mean()
+    said = erasure.curves_in_words(sweep)
+    assert said.endswith(f"accuracy {right:.0f} %")
+    assert "Attended region erased: θ = 1:" in said
+    fills = erasure.fills_in_words(net, study, heat, 0, 1.5, classes)
+    assert [one.split(":")[0] for one in fills.split("; ")] == list(masking.FILLS)

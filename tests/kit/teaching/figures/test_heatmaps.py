@@ -107,3 +107,23 @@ def test_the_names_of_a_grids_rows_lie_inside_the_figure(small_study):
     fig = heatmaps.map_grid(images, dict.fromkeys(names, heat), net.config)
     fig.draw_without_rendering()
     assert fig.get_tightbbox().x0 >= 0
+
+
+def test_the_words_say_the_hottest_pixels_and_the_shares():
+    heat = torch.zeros(2, 4, 4)
+    heat[0, 1, 3] = 1.0  # row 1, column 3; the other map is empty
+    assert (
+        heatmaps.maps_in_words({"a": heat})
+        == "Hottest point, image by image: a: upper right; none, the map is empty."
+    )
+    said = heatmaps.shares_in_words({"hits": {"GradCAM": (0.62, 0.5, 0.7), "chance": (0.1, 0.1, 0.1)}})
+    assert said == "hits: GradCAM 62, chance 10"
+
+
+def test_the_words_name_the_part_under_the_hottest_point():
+    heat = torch.zeros(2, 9, 9)
+    heat[0, 1, 1] = heat[1, 4, 4] = 1.0
+    regions = [{}, {"beak": (4.0, 6.0, 1.0), "wing_bar": (5.0, 4.0, 1.0)}, {"beak": (1.0, 2.0, 0.5)}]
+    assert heatmaps.maps_in_words({"a": heat}, regions, [2, 1]) == (
+        "Hottest point, image by image: a: upper left (on no deciding part); on the wing bar (deciding)."
+    )

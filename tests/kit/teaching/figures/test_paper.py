@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from matplotlib.text import Text
 from PIL import Image
 
 from gholm_kit import style
-from gholm_kit.reproduction.paper_figures import some_images
+from gholm_kit.reproduction.sheets import some_images
 from gholm_kit.teaching.figures import paper
 from gholm_lib.backbone import create_backbone
 from gholm_lib.config import Config
@@ -38,9 +39,8 @@ def net() -> GHOLMNet:
 
 
 def texts(fig) -> str:
-    return "\n".join(t.get_text() for ax in fig.axes for t in (*ax.texts, ax.title)) + (
-        fig.get_supxlabel() or ""
-    )
+    inside = (t for ax in fig.axes for t in (*ax.texts, ax.title))
+    return "\n".join(t.get_text() for t in (*inside, *fig.texts)) + (fig.get_supxlabel() or "")
 
 
 @pytest.mark.numeric
@@ -118,16 +118,51 @@ def test_figure_6_says_what_was_not_run(net, sample):
     fig = paper.branch_grid([("mini_birds", "✓ a", path), ("mini_cars", "not run", None)])
     shown = texts(fig)
     assert shown.count("not run") == 1
-    assert "mini birds\n✓ a" in shown
-    assert "drawn teaching data" in shown
-    images = [len(ax.images) for ax in fig.axes[:8]]
-    assert images == [1, 0, 2, 0, 1, 0, 1, 0]  # rows of two columns; the heatmap lies over the image
+    assert all(name in shown for name in ("mini birds", "✓ a", "mini cars", "drawn teaching data"))
+    assert [len(ax.images) for ax in fig.axes[:4]] == [1, 2, 1, 1]  # the heatmap lies over the image
+    assert len(fig.axes) == 5, "four pictures and the colour bar; none for what was not run"
+
+
+LONG = "Chevrolet Silverado 2500HD Regular Cab 2012"  # the longest of the cars' names has 46 letters
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+@pytest.mark.parametrize("said", ["Moonring Spire Crookbeak", LONG, "长尾缝叶莺" * 6])
+def test_no_text_of_figure_6_touches_another_and_all_is_legible_on_a_slide(net, sample, images, said):
+    path = paper.follow(net, sample)
+    names = ("mini_birds", "mini_cars", "mini_aircraft", "mini_dogs")
+    captions = {name: paper.mistake("Moonring Spire Crookbeak", "Quillan Hearth Dog") for name in names}
+    captions["mini_cars"] = paper.mistake(said, LONG)
+    columns = [(name, captions[name], path) for name in names for _ in range(images)]
+    fig = paper.branch_grid(columns)
+    fig.canvas.draw()
+    texts = [t for t in fig.findobj(Text) if t.get_text() and t.get_visible()]
+    boxes = [t.get_window_extent() for t in texts]
+    for k, (text, box) in enumerate(zip(texts, boxes, strict=True)):
+        touched = [t.get_text() for t, other in zip(texts[:k], boxes, strict=False) if box.overlaps(other)]
+        assert not touched, text.get_text()
+        covered = [
+            ax for ax in fig.axes if ax.images and ax.get_window_extent().shrunk(0.99, 0.99).overlaps(box)
+        ]
+        assert not covered, text.get_text()
+        assert box.x0 >= 0
+        assert box.x1 <= fig.bbox.width
+    if images < 3:  # six lines of pictures are higher than a slide
+        scale = min(1168 / fig.get_figwidth(), 600 / fig.get_figheight())  # a slide's pixels per inch
+        assert min(t.get_fontsize() for t in texts) * scale / 72 >= 18
+
+
+def test_figure_6_names_a_data_set_once(net, sample):
+    path = paper.follow(net, sample)
+    columns = [(name, "✓ a", path) for name in ("birds", "cars") for _ in range(2)]
+    assert [t.get_text() for t in paper.branch_grid(columns).texts].count("birds") == 1
+    assert "birds" not in texts(paper.branch_grid(columns[:2])), "of one set, no name is needed"
 
 
 def test_a_verdict_says_the_class_and_whether_it_is_right():
     logits = torch.tensor([0.0, 2.0, 1.0])
     assert paper.verdict(logits, 1, ("a", "b", "c")) == "✓ b"
-    assert paper.verdict(logits, 0, ("a", "b", "c")) == "✗ b"
+    assert paper.verdict(logits, 0, ("a", "b", "c")) == "✗ says b\nis a"
 
 
 def test_nobody_picks_the_images_of_figure_6(tmp_path):

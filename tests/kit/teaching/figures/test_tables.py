@@ -47,41 +47,37 @@ def test_mu_has_a_series_trained_and_a_series_tested():
     assert "tested with μ only: not run" in labels
 
 
-def test_readings_are_lines_with_their_words():
-    effects = [
-        ("tau", "0.1", Difference(2.0, 1.0, 3.0, 3), "better"),
-        ("normalize", "unnormalised z", None, "diverged"),
-        ("fill", "black", Difference(-0.5, -2.0, 1.0, 3), "not distinguishable"),
+def test_readings_are_lines_with_the_largest_gain_on_top():
+    lines = [
+        ("erased pixels: black", Difference(-0.5, -2.0, 1.0, 3), "not distinguishable"),
+        ("temperature: 0.1", Difference(2.0, 1.0, 3.0, 3), "better"),
     ]
-    ax = tables.readings(effects, "mini_birds").axes[0]
-    assert points(ax) == [(2.0, 0.0), (-0.5, 2.0)]
-    assert words(ax).strip() == "diverged"
-    assert [t.get_text() for t in ax.get_yticklabels()] == [
-        "tau: 0.1",
-        "normalize: unnormalised z",
-        "fill: black",
-    ]
+    ax = tables.readings({"a block": lines}, "mini_birds")["a block"].axes[0]
+    assert points(ax) == [(2.0, 0.0), (-0.5, 1.0)]
+    assert ax.get_title() == "a block"
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["temperature: 0.1", "erased pixels: black"]
     faces = [c.lines[0].get_markerfacecolor() for c in ax.containers]
     assert faces[0] != "white"
     assert faces[1] == "white"
 
 
 def test_a_reading_far_away_is_an_arrow_and_leaves_the_scale_to_the_others():
-    near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
-    far = ("normalize", "unnormalised z", Difference(-78.0, -80.0, -76.0, 3), "worse")
-    alone, both = (tables.readings(e, "mini_birds").axes[0] for e in ([near], [near, far]))
+    near = ("temperature: 0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
+    far = ("length of z: unnormalised", Difference(-78.0, -80.0, -76.0, 3), "worse")
+    alone, both = (tables.readings({"a": e}, "mini_birds")["a"].axes[0] for e in ([near], [far, near]))
     assert points(both) == points(alone)
     assert both.get_xlim() == alone.get_xlim()
-    assert words(both).strip() == "-78.0"
+    assert words(both).strip() == "−78.0"
     (arrow,) = (line for line in both.lines if line.get_marker() == "<")
     assert arrow.get_ydata()[0] == 1
 
 
-def test_a_very_wide_interval_runs_off_the_chart():
-    near = ("tau", "0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
-    wide = ("z", "unnormalised", Difference(-11.0, -54.0, 30.0, 3), "not distinguishable")
-    ax = tables.readings([near, wide], "mini_birds").axes[0]
-    assert ax.get_xlim() == (-tables.FAR - 1, tables.FAR + 1)
+def test_a_very_wide_interval_runs_off_the_chart_and_all_blocks_have_one_scale():
+    near = ("temperature: 0.1", Difference(-2.0, -3.0, -1.0, 3), "worse")
+    wide = ("vector z: unnormalised", Difference(-11.0, -54.0, 30.0, 3), "not distinguishable")
+    figures = tables.readings({"a": [near], "b": [wide]}, "mini_birds")
+    ends = [fig.axes[0].get_xlim() for fig in figures.values()]
+    assert ends == [(-tables.FAR - 1, tables.FAR + 1)] * 2
 
 
 def test_the_curve_of_images_is_the_formula():
@@ -93,3 +89,17 @@ def test_the_curve_of_images_is_the_formula():
         assert paired.get_ydata()[k] == images_needed(x, 0.9, max(0.1, x / 100))
     assert np.any([5794 in line.get_ydata() for line in ax.lines])
     assert len(tables.images_for(0.9, None, {}).axes[0].get_legend().get_texts()) == 1
+
+
+def test_the_words_say_the_numbers_of_the_pictures():
+    delta = Difference(6.0, 3.0, 9.0, 3)
+    said = tables.steps_in_words({"mini_birds": {"Crop": (0.8, delta), "Sup": (0.2, None)}})
+    assert said == "mini_birds: Crop +0.8 in the paper, +6.0 measured; Sup +0.2 in the paper, not run"
+    assert tables.mu_in_words({"retrained": {1.6: delta, 1.8: None}, "only tested": {}}) == (
+        "retrained: 1.6 +6.0 measured, 1.8 not run; only tested: not run"
+    )
+    lines = [
+        ("erased pixels:\nblack", Difference(-4.0, -5.0, -3.0, 3), "worse"),
+        ("jitter: none", delta, "better"),
+    ]
+    assert tables.readings_in_words(lines) == "jitter: none: +6.0, better; erased pixels: black: −4.0, worse"

@@ -17,6 +17,7 @@ from gholm_lib.datasets import FineGrainedData, Sample
 from gholm_lib.predictions import Predictions
 from gholm_lib.records import Record
 from gholm_lib.training import train
+from tests.kit.teaching.figures.reading import words
 
 matplotlib.use("Agg")
 
@@ -209,8 +210,25 @@ def test_optimism_of_a_run_that_ends_at_its_best_is_nothing():
 
 def test_best_and_last_are_marked():
     one = np.array([0.1, 0.4, -0.2])
-    fig = pictures.best_or_last(one, {"2 %": np.array([0.0, 0.1, 0.2])}, [(3, 0.6)], step=0.2)
+    fig = pictures.best_or_last(one, {"2 %": np.array([0.0, 0.1, 0.2])}, [(3, 0.6, "birds")], step=0.2)
     _, _, best, last = fig.axes[0].lines
     assert (best.get_xdata()[0], best.get_ydata()[0]) == (2, 0.4)
     assert (last.get_xdata()[0], last.get_ydata()[0]) == (3, -0.2)
     assert len(pictures.best_or_last(one, {}, [], step=0.2).axes[1].lines) == 1
+
+
+def test_one_run_far_above_the_others_is_named_and_leaves_them_their_scale():
+    one, gains = np.array([0.1, 0.4, -0.2]), {"2 %": np.array([0.0, 0.1, 0.2])}
+    usual = [(2, y, "birds") for y in (0.0, 0.1, 0.3, 0.4)]
+    plain = pictures.best_or_last(one, gains, usual, step=0.2).axes[1]
+    fig = pictures.best_or_last(one, gains, [*usual, (3, 40.0, "cars, seed 7")], step=0.2)
+    assert fig.axes[1].get_ylim() == pytest.approx(plain.get_ylim())
+    assert "40.0: cars, seed 7" in words(fig)
+    assert "cars, seed 7" not in words(plain.figure)
+
+
+def test_the_fence_is_tukeys():
+    # Tukey, Exploratory Data Analysis (1977): inner fences lie 1.5 times the spread of the hinges beyond them.
+    assert pictures.fence([1, 2, 3, 4, 5]) == 4 + 1.5 * 2
+    assert pictures.fence([0] * 20 + [1, 2, 3, 4, 5]) == 4 + 1.5 * 2
+    assert pictures.fence([0, 0]) == 0

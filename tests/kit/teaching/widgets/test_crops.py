@@ -12,7 +12,7 @@ def test_render_is_pure(small_study):
     fig, alt = crops.render(*small_study, picture=1, mu=1.7, connectivity=8)
     assert "in 2 components" in alt
     assert f"the crop is {100 * 144 / 1024:.0f} % of it" in alt
-    assert "contains 0 % of the deciding places" in alt
+    assert "contains 0 % of the deciding parts" in alt
     assert "(IoU) is 0.00" in alt
     matplotlib.pyplot.close(fig)
     again, same = crops.render(*small_study, picture=1, mu=1.7, connectivity=8)

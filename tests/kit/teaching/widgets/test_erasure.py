@@ -4,7 +4,9 @@ import matplotlib
 import pytest
 
 from gholm_kit.teaching import deciding_parts
+from gholm_kit.teaching.figures.erasure import moved_in_sight
 from gholm_kit.teaching.widgets import erasure
+from gholm_lib import masking
 
 matplotlib.use("Agg")
 
@@ -14,12 +16,15 @@ def test_render_says_what_it_shows(small_study):
     fig, alt = erasure.render(*small_study, picture=0, theta=1.5, fill="black")
     matplotlib.pyplot.close(fig)
     assert alt.startswith(f"θ = 1.50 erases {100 * 96 / 1024:.0f} % of the picture (fill: black)")
-    assert f"this removes {100 * 96 / 256:.0f} % of the deciding places" in alt
-    # The three confidences are those of the sweep behind the curves.
+    assert f"this removes {100 * 96 / 256:.0f} % of the deciding parts" in alt
+    # Two confidences are those of the sweep behind the curves; the third is that of the shape in the picture.
     one = deciding_parts.Study(study.samples[:1], study.images[:1], study.labels[:1], None, None)
     sweep = deciding_parts.erasure_sweep(net, one, heat[:1], [1.5], fill="black")
     whole = float(deciding_parts.logits_of(net, one.images).softmax(1).max())
-    gone, moved = sweep.confidence
+    gone, _ = sweep.confidence
+    away, _ = moved_in_sight(masking.threshold(heat[:1], 1.5)[0])
+    shown = deciding_parts.erased(net, one.images, away[None], "black")
+    moved = float(deciding_parts.logits_of(net, shown).softmax(1)[0, 0])
     assert f"changes from {100 * whole:.0f} % to {100 * gone:.0f} %; it is {100 * moved:.0f} % when" in alt
 
 
@@ -39,7 +44,7 @@ def test_an_error_in_render_is_not_swallowed(small_study, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("nothing to move")
 
-    monkeypatch.setattr(erasure, "moved", broken)
+    monkeypatch.setattr(erasure, "share", broken)
     with pytest.raises(RuntimeError, match="nothing to move"):
         panel.controls["theta"].value = 2.0
     assert "nothing to move" in panel.message.value
