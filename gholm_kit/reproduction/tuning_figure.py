@@ -64,12 +64,13 @@ def draw_owed(search: Search, state: Progress, archive: Archive) -> Drawn:
         ax.plot([change.low, change.high], [place, place], color=colour)
         ax.plot(change.mean, place, "o", color=colour, markersize=10)
         ax.annotate(
-            f"{change.mean:+.1f}".replace("-", "−"),
+            str(Change(change)).split(" (")[0],
             (change.mean, place),
             (0, 9),
             ha="center",
             textcoords="offset points",
             fontsize=12,
+            bbox={"fc": "white", "ec": "none", "pad": 0.5},  # legible across the line of 0
         )
     ax.set_yticks(range(len(rows)), rows)
     ax.set_ylim(len(rows) - 0.4, -0.8)
