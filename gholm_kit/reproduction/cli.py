@@ -51,7 +51,7 @@ from gholm_kit.reproduction.tuning import (
     search_for,
     tune,
 )
-from gholm_kit.reproduction.tuning_figure import SEARCH_FIGURES
+from gholm_kit.reproduction.tuning_figure import search_figures
 from gholm_kit.table import Table
 from gholm_lib.datasets import DataError
 from gholm_lib.paths import figures_folder, project_root, records_folder
@@ -274,7 +274,7 @@ def _figures_of(search: Search, state: Progress, archive: Archive) -> dict[str, 
     """The figures of a finished search: file name → function that draws."""
     return {
         f"{start}_{search.name}": partial(draw, search, state, archive)
-        for start, draw in SEARCH_FIGURES.items()
+        for start, draw in search_figures(search).items()
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -88,8 +88,10 @@ def _owed_colour(name: str) -> str:
     return style.COLOURS["raw"] if name.startswith("Crop") else "0.35"
 
 
-# By the beginning of their file names; the end is the data set's.
-SEARCH_FIGURES = {"tuning": draw_tuning, "owed": draw_owed}
+def search_figures(search: Search) -> dict[str, Callable[[Search, Progress, Archive], Drawn]]:
+    """The figures of a finished search, by the beginning of their file names; "owed" only with controls."""
+    controls = any(row.name not in jobs.ROWS for row in search.rows)
+    return {"tuning": draw_tuning} | ({"owed": draw_owed} if controls else {})
 
 
 def _panel(ax: Axes, lines: dict[str, list[tuple[float, float]]], order: Iterable[str]) -> None:

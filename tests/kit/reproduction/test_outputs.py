@@ -103,7 +103,14 @@ def test_the_project_s_documents_show_these_tables():
     assert shown == {
         "README.md": ["table_2"],
         "README.zh-CN.md": ["table_2"],
-        "results.md": ["table_3", "tuned_mini_birds", "tuned_mini_cars", "photographs", "second_looks", "ledger"],
+        "results.md": [
+            "table_3",
+            "tuned_mini_birds",
+            "tuned_mini_cars",
+            "photographs",
+            "second_looks",
+            "ledger",
+        ],
     }
 
 

@@ -31,7 +31,7 @@ from gholm_kit.reproduction.tuning import (
     search_for,
     tune,
 )
-from gholm_kit.reproduction.tuning_figure import SEARCH_FIGURES, draw_owed, draw_tuning
+from gholm_kit.reproduction.tuning_figure import draw_owed, draw_tuning, search_figures
 from gholm_kit.reproduction.tuning_tables import tuned_table, tuning_table
 from gholm_lib.config import Config, RunOptions
 from gholm_lib.datasets import load_dataset
@@ -275,7 +275,7 @@ def test_what_a_row_owes_is_its_difference_to_raw_on_test_images(answered, made,
 def test_a_kept_figure_says_what_it_was_drawn_from(answered, made, put_seeds, tmp_path):
     """What a file says is JSON; it must come back equal, or every check would call the figure old."""
     state, archive = finished(answered, made, put_seeds, tmp_path)
-    for draw in SEARCH_FIGURES.values():
+    for draw in (draw_tuning, draw_owed):
         drawn = draw(SEARCH, state, archive)
         path = style.save(drawn.figure, "figure", about=drawn.about, folder=tmp_path)
         assert style.made_from(path) == drawn.about
@@ -285,6 +285,8 @@ def test_controls_have_a_panel_of_their_own(answered):
     rows = (*ROWS, Row("Crop: random box", CONTROLS["Crop: random box"]))
     search = replace(SEARCH, rows=rows)
     archive = answered(search, search.grid, peak_at(0))
+    assert list(search_figures(search)) == ["tuning", "owed"]
+    assert list(search_figures(SEARCH)) == ["tuning"]
     left, right = draw_tuning(search, progress(search, archive), archive).figure.axes
     assert [t.get_text() for t in left.get_legend().get_texts()] == ["Raw", "Raw + Crop"]
     assert [t.get_text() for t in right.get_legend().get_texts()] == ["Raw", "Raw + Crop", "Crop: random box"]
