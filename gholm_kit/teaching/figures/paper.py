@@ -319,7 +319,7 @@ WIDTH, HEIGHT = 14.6, 7.5  # inches; the room for a picture on a slide of 1280 Ã
 _STEPS = ("image", "heat", "crop", "erased")
 _LINE, _GAP, _BETWEEN = 0.3, 0.08, 0.35  # inches: a line of text, between pictures, between two images
 _NAME, _LONG_NAME = 1.35, 3.4  # inches: names of sets, or of runs, on the left
-_BAR = 1.85  # inches: the colour bar on the right
+_BAR = 2.1  # inches: the colour bar on the right
 _SMALLEST = 0.7  # inches, side of a picture
 
 # Data set, caption, path; without a path, the caption says why there is none, such as "not run".
@@ -434,7 +434,7 @@ def _frame(fig: Figure, sheet: _Sheet, columns: Sequence[Shown]) -> None:
     heat = [image for ax in fig.axes for image in ax.images[1:]]
     if heat:
         top, end = sheet.tops()[0], sheet.tops()[-1] - 2 * _GAP
-        place = ((WIDTH - 0.75) / WIDTH, 1 - end / sheet.height, 0.2 / WIDTH)
+        place = ((WIDTH - 1.0) / WIDTH, 1 - end / sheet.height, 0.2 / WIDTH)
         bar = fig.add_axes((*place, min(end - top, 4) / sheet.height))
         thresholds = {path.mu for *_, path in columns if path is not None}
         style.heat_bar(fig, heat[0], cax=bar, mu=thresholds.pop() if len(thresholds) == 1 else None)
