@@ -11,7 +11,7 @@ import torch
 
 from gholm_kit.drawn import FAMILY_NAMES, get_family
 from gholm_kit.drawn.write import is_complete
-from gholm_lib.backbone import packaged_weights
+from gholm_lib.backbone import MINI2, packaged_weights
 from gholm_lib.datasets.check import list_datasets
 from gholm_lib.datasets.registry import DATASETS
 from gholm_lib.paths import data_root
@@ -56,7 +56,7 @@ def _device() -> str:
 def _next_step(missing: list[str]) -> str:
     if missing:
         return f"draw the mini sets ({', '.join(missing)} missing): gholm data get mini"
-    if not packaged_weights().is_file():
+    if not packaged_weights(MINI2).is_file():
         return "the mini backbone's weights are missing from the package: gholm pretrain (about half an hour)"
     return (
         "all set. Open notebooks/00_start_here.ipynb (make lab), or train: gholm train --dataset mini_birds"

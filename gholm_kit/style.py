@@ -20,7 +20,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, get_font_names
 from matplotlib.patches import Rectangle
@@ -37,7 +37,9 @@ COLOURS = {"raw": "#0072B2", "crop": "#D55E00", "drop": "#009E73", "both": "#000
 LINES = {"raw": "-", "crop": "--", "drop": ":", "both": "-", "sup": "-."}
 LABELS = {"raw": "Raw", "crop": "Crop", "drop": "Drop", "both": "Raw + Crop", "sup": "contrastive"}
 HEAT = "inferno"
-HEAT_MAX = 5.0  # heat is drawn up to five times its mean
+HEAT_MAX = 20.0  # heat is drawn up to twenty times its mean
+PHOTO_HEAT_MAX = 5.0  # the same for photographs: the maps of large networks are much flatter
+HEAT_TICKS = (0, 2, 5, 10, 20)
 # For names in other scripts: matplotlib takes a letter from the first installed font that has it.
 _OTHER_SCRIPTS = (
     "Noto Sans CJK SC",
@@ -93,15 +95,22 @@ def picture(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
     return ax
 
 
-def heat_over(ax: Axes, image: np.ndarray, heat: np.ndarray, mu: float | None = None, title: str = ""):
+def heat_over(
+    ax: Axes,
+    image: np.ndarray,
+    heat: np.ndarray,
+    mu: float | None = None,
+    title: str = "",
+    top: float = HEAT_MAX,
+):
     """Heat over a grey copy of the image, in units of its mean, with the contour ``mu``; returns the artist.
 
-    image (H, W, 3) in 0..1, heat (H, W) >= 0
+    image (H, W, 3) in 0..1, heat (H, W) >= 0; ``top``: where the colours end, in means, see :func:`heat_top`
     """
     picture(ax, np.repeat(image.mean(-1, keepdims=True), 3, -1), title)
     mean = float(heat.mean())
     relative = heat / mean if mean > 0 else heat
-    artist = ax.imshow(relative, cmap=heat_map(), vmin=0, vmax=HEAT_MAX)
+    artist = ax.imshow(relative, cmap=heat_map(), norm=heat_scale(top))
     if mu is not None and relative.min() < mu < relative.max():
         ax.contour(relative, levels=[mu], colors="white", linewidths=4)
         ax.contour(relative, levels=[mu], colors="black", linewidths=1.8)
@@ -111,11 +120,27 @@ def heat_over(ax: Axes, image: np.ndarray, heat: np.ndarray, mu: float | None = 
 def heat_bar(fig: Figure, artist, axes=None, mu: float | None = None, cax: Axes | None = None) -> None:
     """The colour bar of :func:`heat_over`, with mu marked; beside ``axes``, or in a place of its own, ``cax``."""
     place = {"ax": axes, "shrink": 0.8} if cax is None else {"cax": cax}
-    bar = fig.colorbar(artist, extend="max", label="heat / its mean", **place)
+    ticks = [tick for tick in HEAT_TICKS if tick <= artist.norm.vmax]
+    bar = fig.colorbar(artist, extend="max", label="heat / its mean", ticks=ticks, **place)
+    bar.ax.minorticks_off()
     if mu is not None:
         bar.ax.axhline(mu, color="white", linewidth=4)
         bar.ax.axhline(mu, color="black", linewidth=1.8)
         bar.ax.text(-0.3, mu, f"μ = {mu:g}", ha="right", va="center", transform=bar.ax.get_yaxis_transform())
+
+
+def heat_top(dataset: str) -> float:
+    """Where the colours of heat end, in means: for a drawn set, and for photographs."""
+    return HEAT_MAX if dataset.startswith("mini_") else PHOTO_HEAT_MAX
+
+
+def heat_scale(top: float = HEAT_MAX) -> PowerNorm:
+    """Where a heat in means lies on the colours, which end at ``top``: by its square root.
+
+    The peak of a map that is warm everywhere is 2 means, that of a map of a single hot cell some 40: on a straight
+    scale, one of them would be pale or the other one colour all over.
+    """
+    return PowerNorm(0.5, vmin=0, vmax=top)
 
 
 def heat_map() -> LinearSegmentedColormap:

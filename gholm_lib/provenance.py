@@ -106,7 +106,7 @@ def origin(config: Config, split: Split) -> dict[str, Any]:
 def starting_weights_sha256(config: Config) -> str | None:
     """SHA-256 of the file with the starting weights; None for "none", and for a file that is not available."""
     if config.weights == "packaged":
-        return file_sha256(packaged_weights())
+        return file_sha256(packaged_weights(config.backbone))
     if config.weights == "lite0":
         return file_sha256(lite0_weights())
     if config.weights == "timm":

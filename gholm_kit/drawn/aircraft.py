@@ -116,7 +116,7 @@ def _look(rng: np.random.Generator) -> Look:
 def _place(scene: Scene, look: Look) -> None:
     """Set the pose so that the whole aircraft fits into the picture."""
     rng = scene.rng
-    squash, width = float(rng.uniform(0.78, 0.95)), float(rng.uniform(0.68, 0.92))
+    squash, width = float(rng.uniform(0.78, 0.95)), float(rng.uniform(0.62, 0.86))
     tilt = rng.normal(0, 1.5) if look.grounded else np.clip(rng.normal(7, 8), -12, 22)
     flip = bool(rng.random() < 0.5)
     stretch, shear = (squash, float(rng.uniform(0.94, 1.06))), float(rng.uniform(-0.10, 0.10))
@@ -623,8 +623,8 @@ def draw(scene: Scene, traits: Traits) -> np.ndarray:
         light=float(rng.uniform(0.82, 1.12)),
         warmth=float(rng.normal(0, 0.035)),
         contrast=float(rng.uniform(0.82, 1.12)),
-        grain=float(rng.uniform(0.006, 0.02)),
-        defocus=float(rng.uniform(0, 0.7)),
+        grain=float(rng.uniform(0.008, 0.03)),
+        defocus=float(rng.uniform(0, 1.0)),
     )
 
 

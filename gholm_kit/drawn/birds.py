@@ -169,7 +169,7 @@ def _bird(rng: np.random.Generator) -> Bird:
 
 
 def _place(scene: Scene, bird: Bird) -> None:
-    """Pose the bird so that its box takes 24 to 43 % of the picture and stays inside it."""
+    """Pose the bird so that its box takes 12 to 24 % of the picture and stays inside it."""
     rng = scene.rng
     view = {
         "angle": float(rng.uniform(-7, 7)),
@@ -177,7 +177,7 @@ def _place(scene: Scene, bird: Bird) -> None:
         "squash": (float(rng.uniform(0.88, 1.05)), float(rng.uniform(0.95, 1.05))),
         "shear": float(rng.uniform(-0.10, 0.10)),
     }
-    share, right, down = rng.uniform(0.24, 0.43), rng.uniform(0.1, 0.9), rng.uniform(0.15, 0.85)
+    share, right, down = rng.uniform(0.12, 0.24), rng.uniform(0.1, 0.9), rng.uniform(0.15, 0.85)
     beak = np.add(bird.head, (1.8 * HEAD, 0.1))
     tail = bird.body([(-0.5, 0)])[0] + bird.tail * _direction(180 + bird.tilt + bird.tail_turn)
     scene.pose(1.0, centre=(0, 0), **view)
@@ -608,8 +608,8 @@ def draw(scene: Scene, traits: Traits) -> np.ndarray:
         light=float(rng.uniform(0.85, 1.12)),
         warmth=float(rng.uniform(-0.06, 0.06)),
         contrast=float(rng.uniform(0.88, 1.12)),
-        grain=float(rng.uniform(0.008, 0.028)),
-        defocus=float(rng.uniform(0.0, 0.8)),
+        grain=float(rng.uniform(0.015, 0.06)),
+        defocus=float(rng.uniform(0.0, 1.7)),
     )
 
 

@@ -232,7 +232,7 @@ def _place(scene: Scene, car: _Car, rng: np.random.Generator) -> None:
     box += [(a, b, car.top) for a in (car.header, car.tail) for b in (-0.7 * y, 0.7 * y)]
     outline = car.view(box)
     low, size = outline.min(0), np.ptp(outline, axis=0)
-    scale = min(np.sqrt(rng.uniform(0.26, 0.48) / size.prod()), 0.95 / size[0], 0.80 / size[1])
+    scale = min(np.sqrt(rng.uniform(0.10, 0.20) / size.prod()), 0.95 / size[0], 0.80 / size[1])
     flip, angle = bool(rng.random() < 0.5), rng.uniform(-2.5, 2.5)
     room = np.maximum(0.97 - scale * size, 0)
     centre = 0.5 + room * (rng.uniform(-0.5, 0.5), rng.uniform(-0.15, 0.4))
@@ -901,8 +901,8 @@ def draw(scene: Scene, traits: Traits) -> np.ndarray:
         light=rng.uniform(0.86, 1.14),
         warmth=rng.uniform(-0.08, 0.08),
         contrast=rng.uniform(0.85, 1.15),
-        grain=rng.uniform(0.008, 0.03),
-        defocus=rng.uniform(0, 0.8),
+        grain=rng.uniform(0.015, 0.07),
+        defocus=rng.uniform(0, 2.0),
     )
 
 

@@ -630,14 +630,14 @@ def draw(scene: Scene, traits: Traits) -> np.ndarray:
         light=rng.uniform(0.82, 1.12),
         warmth=rng.normal(0, 0.04),
         contrast=rng.uniform(0.88, 1.12),
-        grain=rng.uniform(0.006, 0.024),
-        defocus=rng.uniform(0, 0.7),
+        grain=rng.uniform(0.01, 0.045),
+        defocus=rng.uniform(0, 1.4),
     )
 
 
 def _place_dog(scene: Scene, sits: bool) -> None:
     rng = scene.rng
-    size, flip = rng.uniform(0.285, 0.37) * (1 if sits else 0.95), bool(rng.random() < 0.5)
+    size, flip = rng.uniform(0.215, 0.285) * (1 if sits else 0.95), bool(rng.random() < 0.5)
     middle = (0.2 if sits else 0.24) * (size if flip else -size)  # the box's centre to 0.5
     play = rng.uniform((-1, -0.3), (1, 0.6)) * (0.5 - 0.93 * size)
     centre = (0.5 + middle + play[0], 0.52 + 0.13 * size + play[1])

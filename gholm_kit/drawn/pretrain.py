@@ -1,4 +1,4 @@
-"""Pretraining of the mini backbone: where its starting weights come from.
+"""Pretraining of the mini backbones: where their starting weights come from.
 
 The paper starts from ImageNet-22k; the mini networks start from weights learned here, on drawn animals and
 machines whose combination of parts belongs to none of the mini sets' classes. Each picture is labelled by the
@@ -26,12 +26,14 @@ from tqdm.auto import tqdm
 from gholm_kit.drawn import FAMILY_NAMES, get_family
 from gholm_kit.drawn.write import worker_pool
 from gholm_lib import masking
-from gholm_lib.backbone import MINI, create_backbone, packaged_weights
+from gholm_lib.backbone import MINI2, create_backbone, packaged_weights
 from gholm_lib.config import IMAGENET_MEAN, IMAGENET_STD
 from gholm_lib.environment import describe_environment
 from gholm_lib.records import write_whole
 
 NO_LABEL = -100  # cross_entropy's ignore_index: a part that the pictured object does not have
+FAR = 0.2  # of the picture's side: a cell farther than this from every part is called empty
+MARGIN = 0.06  # left out on each side when measuring, as at test time
 _STREAM = 7919  # keeps these pictures' seeds apart from those of the mini sets
 
 
@@ -39,6 +41,8 @@ _STREAM = 7919  # keeps these pictures' seeds apart from those of the mini sets
 class PretrainSettings:
     """Settings of the pretraining; written into its record."""
 
+    backbone: str = MINI2
+    """Which backbone: gholm_convnext_mini2, gholm_convnext_mini or another small one of timm's."""
     images: int = 12000
     """Pictures, a quarter of each family."""
     held_out: int = 800
@@ -53,10 +57,12 @@ class PretrainSettings:
     """AdamW."""
     resize: int = 182
     """Side to which a picture is scaled."""
-    image_size: int = 160
+    image_size: int = 112
     """Side of the network's input."""
     zoom: float = 0.5
     """Smallest cut-out, as a share of the picture's side; enlarged to image_size like a crop."""
+    empty_weight: float = 0.3
+    """Weight of the features' energy where no part is; 0 leaves it out."""
     seed: int = 0
     """Seeds pictures, weights and order."""
 
@@ -115,31 +121,33 @@ def _draw_one(number: int, settings: PretrainSettings) -> tuple[np.ndarray, np.n
 class PartNet(nn.Module):
     """The backbone with one classifier for each part of each family."""
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: str = MINI2) -> None:
         super().__init__()
         self.sizes = [variants for _, _, variants in part_columns()]
         self.starts = torch.tensor(list(accumulate([0, *self.sizes[:-1]])))
-        self.backbone = create_backbone(MINI, sum(self.sizes), "none")
+        self.backbone = create_backbone(backbone, sum(self.sizes), "none")
         self.detector = nn.Conv2d(self.backbone.num_features, sum(self.sizes), 1)
         nn.init.constant_(self.detector.bias, -4.0)  # a part is rarely in a given cell
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, s, s) → logits of the whole picture (B, V) and of every place (B, V, h, w)."""
-        features = self.backbone.forward_features(images)
-        return self.backbone.forward_head(features), self.detector(features)
-
     def loss(self, images: Tensor, labels: Tensor, points: Tensor) -> dict[str, Tensor]:
-        """Two terms, each a mean over the labelled parts; images (B, 3, s, s), labels (B, P), points (B, P, 2).
+        """Three terms; images (B, 3, s, s), labels (B, P), points (B, P, 2).
 
         "whole"  cross-entropy of each part's variant from the pooled features
         "place"  detection: a variant's own channel is to answer at its part's place, and nowhere else. From the
                  whole picture alone, a part of one percent of the pixels gives too weak a signal to start from.
+        "empty"  share of the features' energy in cells far from every part. GradCAM sums the features of a cell with
+                 the head's weights: features that vanish where nothing is give no heat there.
         """
-        whole, places = self(images)
+        features = self.backbone.forward_features(images)
+        whole, places = self.backbone.forward_head(features), self.detector(features)
         count = (labels != NO_LABEL).sum().clamp(min=1)
         pairs = zip(whole.split(self.sizes, dim=1), labels.unbind(1), strict=True)
         total = sum(F.cross_entropy(y, t, ignore_index=NO_LABEL, reduction="sum") for y, t in pairs)
-        return {"whole": total / count, "place": self._detection(places, labels, points) / count}
+        return {
+            "whole": total / count,
+            "place": self._detection(places, labels, points) / count,
+            "empty": empty_energy(features, labels, points),
+        }
 
     def _detection(self, places: Tensor, labels: Tensor, points: Tensor) -> Tensor:
         """Focal loss (Lin et al., 2017, gamma 2) of (B, V, h, w) against the cells in which the parts lie."""
@@ -152,6 +160,20 @@ class PartNet(nn.Module):
         target[image, channel, y, x] = 1
         loss = F.binary_cross_entropy_with_logits(places, target, reduction="none")
         return (loss * (1 - torch.exp(-loss)) ** 2).sum()
+
+
+def empty_energy(features: Tensor, labels: Tensor, points: Tensor) -> Tensor:
+    """Share of the energy of features (B, C, h, w) in cells farther than FAR from every labelled part, in 0..1.
+
+    Pictures without a labelled part say nothing about where their object is, and are left out.
+    """
+    known = labels != NO_LABEL  # (B, P)
+    y, x = (torch.arange(n).add(0.5).div(n) for n in features.shape[-2:])
+    cells = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flip(-1).reshape(1, -1, 2)
+    distance = torch.cdist(cells.to(points), points).masked_fill(~known[:, None], math.inf)
+    empty = (distance.amin(-1) > FAR) & known.any(1, keepdim=True)  # (B, h * w)
+    energy = features.square().sum(1).flatten(1)[known.any(1)]
+    return (energy * empty[known.any(1)]).sum() / energy.sum().clamp(min=1e-12)
 
 
 def augmented(
@@ -185,13 +207,14 @@ def _normalised(pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dict[str, float]:
-    """Share of pictures whose variant is named rightly from the whole picture, by "family part"."""
+    """Share of pictures whose variant is named rightly from the middle of the picture, by "family part"."""
     net.eval()
-    margin = (settings.resize - settings.image_size) // 2
-    window = slice(margin, margin + settings.image_size)
+    margin = round(MARGIN * settings.resize)
+    middle = torch.tensor([[margin, margin, settings.resize - margin, settings.resize - margin]])
     outputs: list[list[Tensor]] = []
     for images in drawn.images.split(100):
-        pixels = _normalised(images[..., window, window].float() / 255)
+        pixels = masking.crop(images.float() / 255, middle.expand(len(images), -1), settings.image_size)
+        pixels = _normalised(pixels)
         said = net.backbone(pixels).split(net.sizes, dim=1)
         outputs.append([y.argmax(1) for y in said])
     net.train()
@@ -204,18 +227,18 @@ def part_accuracy(net: PartNet, drawn: Drawn, settings: PretrainSettings) -> dic
 
 
 def pretrain(settings: PretrainSettings = PretrainSettings(), out: Path | None = None) -> None:
-    """Make the mini backbone's starting weights, and their record beside them.
+    """Make a mini backbone's starting weights, and their record beside them.
 
     Args:
         settings: What to draw and how to train.
         out: Weights file to write (default: the packaged one, gholm_lib/weights/).
     """
-    out = Path(out) if out is not None else packaged_weights()
+    out = Path(out) if out is not None else packaged_weights(settings.backbone)
     start = time.perf_counter()
     train = draw(settings.images, 0, settings, "drawing")
     test = draw(settings.held_out, settings.images, settings, "drawing held-out")
     torch.manual_seed(settings.seed)
-    net = PartNet().to(memory_format=torch.channels_last)
+    net = PartNet(settings.backbone).to(memory_format=torch.channels_last)
     curve = []
     optimiser = torch.optim.AdamW(net.parameters(), settings.lr, weight_decay=settings.weight_decay)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -245,7 +268,7 @@ def _epoch(net, optimiser, drawn: Drawn, settings, epoch: int, generator) -> flo
         for group in optimiser.param_groups:
             group["lr"] = _rate(settings, epoch + step / len(order))
         terms = net.loss(*augmented(drawn, index, settings, generator))
-        loss = terms["whole"] + terms["place"]
+        loss = terms["whole"] + terms["place"] + settings.empty_weight * terms["empty"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)

@@ -12,7 +12,6 @@ HEADINGS = {
     "branches": "分支",
     "seeds": "随机种子数",
     "paper": "论文",
-    "measured": "实测",
     "own best": "各自最优设置",
     "95 % interval": "95 % 置信区间",
     "difference to the row above": "与上一行之差",

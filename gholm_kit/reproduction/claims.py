@@ -19,6 +19,7 @@ from gholm_kit.reproduction.paper_tables import (
     logits_rows,
     mu_rows,
 )
+from gholm_kit.reproduction.tuning import Tuned
 from gholm_kit.table import Change, Table
 from gholm_lib.uncertainty import Difference, value_difference
 
@@ -32,7 +33,7 @@ class Comparison:
 
     name      what is compared; two claims that make the same comparison give it the same name
     claimed   1: the paper says that it is above zero; -1: below
-    unstable  why there is no difference to test, in words
+    unstable  why there is no difference to tell, in words
     """
 
     name: str
@@ -43,6 +44,11 @@ class Comparison:
     @classmethod
     def of(cls, name: str, row: Row, claimed: int = 1) -> Comparison:
         return cls(name, row.change, claimed, row.unstable)
+
+    @property
+    def unjudged(self) -> str | None:
+        """Why there is no verdict, in words."""
+        return self.unstable or verdicts.too_few(self.change)
 
 
 Found = tuple[str, str]  # verdict, evidence
@@ -90,12 +96,12 @@ def judged(preset: str, archive: Archive) -> tuple[list[Found], int]:
 
 
 def _directions(comparisons: Iterable[Comparison]) -> Directions:
-    measured = {c.name: c.change for c in comparisons if c.change is not None}
+    measured = {c.name: c.change for c in comparisons if c.change is not None and not c.unjudged}
     return dict(zip(measured, verdicts.directions(list(measured.values())), strict=True))
 
 
 def _agreement(comparison: Comparison, family: Directions) -> verdicts.Agreement:
-    if comparison.unstable:
+    if comparison.unjudged:
         return 0  # neither direction can be told
     return verdicts.agreement(family.get(comparison.name), comparison.claimed)
 
@@ -103,7 +109,7 @@ def _agreement(comparison: Comparison, family: Directions) -> verdicts.Agreement
 def _verdict(claim: Claim, compared: list[Comparison], family: Directions, real: bool) -> Found:
     """All comparisons must agree; of several, the worst counts."""
     agreements = [_agreement(c, family) for c in compared]
-    shown = [c.unstable or verdicts.word(a, real) for c, a in zip(compared, agreements, strict=True)]
+    shown = [c.unjudged or verdicts.word(a, real) for c, a in zip(compared, agreements, strict=True)]
     lines = [
         f"{_points(c)}, {w}" if c.change else f"{c.name}: {w}" for c, w in zip(compared, shown, strict=True)
     ]
@@ -112,8 +118,8 @@ def _verdict(claim: Claim, compared: list[Comparison], family: Directions, real:
 
 def _constructed(claim: Claim, compared: list[Comparison], _: Directions, real: bool) -> Found:
     """A higher threshold keeps a part of what a lower one keeps, so the box and what is in it can hardly grow."""
-    own = _directions(compared)  # not of the family
-    agreement = verdicts.of_all(_agreement(c, own) for c in compared)
+    signs = verdicts.directions([c.change for c in compared])  # not of the family; one seed is enough
+    agreement = verdicts.of_all(map(verdicts.agreement, signs, (c.claimed for c in compared)))
     verdict = BY_CONSTRUCTION if agreement == 1 else verdicts.word(agreement, real)
     return verdict, claim.about + "; ".join(_points(c) for c in compared)
 
@@ -126,6 +132,11 @@ def _points(comparison: Comparison) -> str:
 # ---------------------------------------------------------------------- what is compared
 
 
+def _settings(preset: str, archive: Archive) -> jobs.Settings:
+    """Accuracies are compared with each row at its own best."""
+    return Tuned(preset, archive).own_best
+
+
 def _step(row: str) -> Callable[[str, Archive], list[Comparison]]:
     def compare(preset: str, archive: Archive) -> list[Comparison]:
         return [_one_step(preset, archive, dataset, row) for dataset in published.BRANCHES]
@@ -135,7 +146,7 @@ def _step(row: str) -> Callable[[str, Archive], list[Comparison]]:
 
 def _one_step(preset: str, archive: Archive, dataset: str, row: str) -> Comparison:
     name = f"{jobs.DATASETS[preset][dataset]} {row.split(' + ')[-1]}"
-    return Comparison.of(name, branch_rows(preset, archive, dataset)[row])
+    return Comparison.of(name, branch_rows(_settings(preset, archive), archive, dataset)[row])
 
 
 def _all_modules(preset: str, archive: Archive) -> list[Comparison]:
@@ -144,7 +155,9 @@ def _all_modules(preset: str, archive: Archive) -> list[Comparison]:
 
 
 def _best_mu(preset: str, archive: Archive) -> list[Comparison]:
-    rows = {mu: r for mu, r in mu_rows(preset, archive, trained=True).items() if r.against}
+    rows = {
+        mu: r for mu, r in mu_rows(_settings(preset, archive), archive, trained=True).items() if r.against
+    }
     return [Comparison.of(f"μ = {mu:g}", row, -1) for mu, row in rows.items()]
 
 
@@ -188,27 +201,32 @@ def _ends() -> list[tuple[float, float]]:
 
 
 def _single_logits(preset: str, archive: Archive) -> list[Comparison]:
-    answers = logits_rows(preset, archive)
-    alone = branch_rows(preset, archive, "cub")[jobs.RAW]
+    answers = logits_rows(_settings(preset, archive), archive)
+    alone = branch_rows(_settings(preset, archive), archive, "cub")[jobs.RAW]
     names = {"raw": "Raw logits", "crop": "Crop logits"}
     return [Comparison.of(name, replace(answers[a], against=alone)) for a, name in names.items()]
 
 
 def _sum_best(preset: str, archive: Archive) -> list[Comparison]:
-    answers = logits_rows(preset, archive)
+    answers = logits_rows(_settings(preset, archive), archive)
     names = {"raw": "Raw against the sum", "crop": "Crop against the sum"}
     return [Comparison.of(name, answers[a], -1) for a, name in names.items()]
 
 
 def _beats_baseline(preset: str, archive: Archive) -> list[Comparison]:
-    rows = {d: compared_rows(n, preset, archive)[jobs.OURS] for n, d in jobs.COMPARED.items()}
+    rows = {
+        d: compared_rows(n, _settings(preset, archive), archive)[jobs.OURS] for n, d in jobs.COMPARED.items()
+    }
     return [Comparison.of(jobs.DATASETS[preset][d], row) for d, row in rows.items()]
 
 
 def _numbers(preset: str, archive: Archive) -> Found:
     if not is_real(preset):
         return verdicts.NOT_RUN, "needs the real data sets: `gholm reproduce --all --preset paper`"
-    rows = {jobs.COMPARED[n]: compared_rows(n, preset, archive)[jobs.OURS] for n in jobs.COMPARED}
+    rows = {
+        jobs.COMPARED[n]: compared_rows(n, _settings(preset, archive), archive)[jobs.OURS]
+        for n in jobs.COMPARED
+    }
     found = {d: verdicts.of_number(r.interval, r.paper) for d, r in rows.items()}
     evidence = "; ".join(f"{published.NAMES[d]}: {v}" for d, v in found.items())
     if verdicts.NOT_RUN in found.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.estimate import plan
 from gholm_kit.reproduction.make import make_runs, with_data
 from gholm_kit.reproduction.outputs import (
+    SEARCH_TABLES,
     differing_files,
     differing_run,
     ledger_tables,
@@ -41,14 +43,15 @@ from gholm_kit.reproduction.sheets import Drawn
 from gholm_kit.reproduction.tuning import (
     Progress,
     Search,
+    Tuned,
     final_jobs,
+    finished,
     progress,
+    rival_search,
     search_for,
     tune,
-    tuned_table,
-    tuning_table,
 )
-from gholm_kit.reproduction.tuning_figure import draw_tuning
+from gholm_kit.reproduction.tuning_figure import search_figures
 from gholm_kit.table import Table
 from gholm_lib.datasets import DataError
 from gholm_lib.paths import figures_folder, project_root, records_folder
@@ -57,14 +60,21 @@ from gholm_lib.runs import NotMadeError
 from gholm_lib.training import is_main_process, say
 
 
+def records_of(request: Request) -> Path:
+    """The folder of a preset's records."""
+    return request.records or records_folder() / request.preset
+
+
 def wanted(request: Request) -> list[jobs.Job]:
     """The jobs behind a request."""
     preset, chosen = request.preset, []
+    ways = Tuned(preset, Archive.read(records_of(request))).ways
     rivals = jobs.with_seeds(jobs.rival_jobs(preset, request.rivals), request.seeds)
     if request.all:
-        return jobs.all_jobs(preset, request.seeds) + rivals
+        return jobs.all_jobs(preset, request.seeds, ways) + rivals
     for table in request.table:
-        chosen += jobs.table_jobs(_known(table, jobs.TABLES, "table"), preset)
+        _known(table, jobs.TABLES, "table")
+        chosen += [j for way in ways for j in jobs.table_jobs(table, way)]
     seeded = jobs.with_seeds(chosen, request.seeds)
     for figure in request.figure:
         seeded += jobs.figure_jobs(_known(figure, jobs.FIGURES, "figure"), preset)
@@ -100,8 +110,8 @@ def _share(text: str) -> tuple[int, int]:
 
 def reproduce(request: Request) -> int:
     """Carry out a request; returns the exit status."""
-    of_paper = request.table or request.figure or request.ledger or request.rivals or request.all
-    of_paper = of_paper or request.check
+    of_paper = request.table or request.figure or request.ledger or request.all or request.check
+    of_paper = of_paper or (request.rivals and not request.tune)
     alone = {
         "--tune": request.tune,
         "--photographs": request.photographs,
@@ -158,7 +168,7 @@ def _photographs(request: Request) -> int:
 
 
 def _paper(request: Request) -> int:
-    records = request.records or records_folder() / request.preset
+    records = records_of(request)
     part, parts = _share(request.shard)
     if request.tune:
         return _tune_all(request, records, part, parts)
@@ -182,7 +192,7 @@ def _paper(request: Request) -> int:
         )
         return 0
     complete = all([_draw(figure, request) for figure in (jobs.FIGURES if request.all else request.figure)])
-    for name, draw in _of_photographs(request).items():
+    for name, draw in _other_figures(request).items():
         print(f"figure: {save(draw(), name, request.redraw)}")
     if request.all:
         written = write_all(request.preset, records, request.options.data_root)
@@ -219,7 +229,7 @@ def _tune_all(request: Request, records: Path, part: int, parts: int) -> int:
     def own(every: list[jobs.Job]) -> list[jobs.Job]:
         return jobs.shard(jobs.with_weights(every, request.weights), part, parts)
 
-    for search in [search_for(request.preset, d, request.tune_seeds) for d in request.tune]:
+    for search in _searches(request):
         state = progress(search, Archive.read(records))
         if request.dry_run:
             missing = search.jobs(state.grid) if state.bests is None else _final(request, search, state)
@@ -238,17 +248,34 @@ def _tune_all(request: Request, records: Path, part: int, parts: int) -> int:
     return 0
 
 
+def _searches(request: Request) -> list[Search]:
+    """The search of each data set: of the rows of the tables or, with ``--rivals``, of these."""
+    preset, seeds = request.preset, request.tune_seeds
+    if request.rivals:
+        return [rival_search(preset, d, request.rivals, seeds) for d in request.tune]
+    return [search_for(preset, d, seeds) for d in request.tune]
+
+
 def _final(request: Request, search: Search, state: Progress) -> list[jobs.Job]:
     assert state.bests is not None
     return final_jobs(search, state.bests, request.seeds)
 
 
 def _show_tuning(request: Request, search: Search, state: Progress, archive: Archive) -> None:
-    tables = tuning_table(search, state, archive), tuned_table(search, state, archive)
-    for table in tables:
+    for make in SEARCH_TABLES:
+        table = make(search, state, archive)
         table.write(tables_folder(request.preset))
         print(table.markdown())
-    print(f"figure: {save(draw_tuning(search, state, archive), tables[0].name, request.redraw)}")
+    for name, draw in _figures_of(search, state, archive).items():
+        print(f"figure: {save(draw(), name, request.redraw)}")
+
+
+def _figures_of(search: Search, state: Progress, archive: Archive) -> dict[str, Callable[[], Drawn]]:
+    """The figures of a finished search: file name → function that draws."""
+    return {
+        f"{start}_{search.name}": partial(draw, search, state, archive)
+        for start, draw in search_figures(search).items()
+    }
 
 
 def _chosen(request: Request, archive: Archive) -> list[Table]:
@@ -266,8 +293,18 @@ def _of_photographs(request: Request) -> dict[str, Callable[[], Drawn]]:
     return sheet | ({SECOND_LOOKS: lambda: draw_second_looks(load_second_looks())} if everything else {})
 
 
+def _other_figures(request: Request) -> dict[str, Callable[[], Drawn]]:
+    """Figures that the paper does not have, and for which no network is needed."""
+    found = _of_photographs(request)
+    if request.all or request.check:
+        archive = Archive.read(records_of(request))
+        for search, state in finished(request.preset, archive):
+            found |= _figures_of(search, state, archive)
+    return found
+
+
 def _old_figures(request: Request) -> list[Path]:
-    paths = {figures_folder() / f"{name}.png": draw for name, draw in _of_photographs(request).items()}
+    paths = {figures_folder() / f"{name}.png": draw for name, draw in _other_figures(request).items()}
     old = [path for path, draw in paths.items() if style.made_from(path) != draw().about]
     return differing_figures(request.preset, request.options) + old
 

@@ -21,6 +21,7 @@ from gholm_kit.reproduction.paper_tables import (
     is_real,
 )
 from gholm_kit.reproduction.questions import LEDGER, Question, Reading
+from gholm_kit.reproduction.tuning import Tuned
 from gholm_kit.table import (
     FAR_APART,
     NOT_RUN,
@@ -56,7 +57,7 @@ def epochs_table(preset: str, archive: Archive) -> Table:
     """Three ways of choosing the epoch whose accuracy is reported, on the same networks."""
     rows = []
     for name in jobs.ROWS:
-        records = archive.row(jobs.config_for(preset, "cub", name, **jobs.HOLDOUT))
+        records = archive.row(jobs.config_for(preset, "cub", name, **jobs.EVERY_EPOCH[preset]))
         last, best = (accuracy_cell(records), best_test(records)) if records else (NOT_RUN, None)
         rows.append(
             {
@@ -69,11 +70,10 @@ def epochs_table(preset: str, archive: Archive) -> Table:
                 "optimism: best test epoch minus last": best and mean_of(_optimism(records)),
             }
         )
-    share = f"{100 * jobs.HOLDOUT['holdout']:.0f} %"
+    share = jobs.epoch_jobs(preset)[0].config.holdout
     note = (
-        f"Accuracy in percent on the test images, mean ± standard deviation over seeds. {share} of the training "
-        "images are held out, so these networks learn from fewer images than those of Table 2. All three columns "
-        "show the same networks, tested after every epoch."
+        f"Accuracy in percent on the test images, mean ± standard deviation over seeds. {100 * share:.0f} % of the "
+        "training images are held out. All three columns show the same networks, tested after every epoch."
     )
     title = f"Which epoch is reported? Measured on {_on(preset, 'cub')}"
     return Table("epochs", title, rows, [note, *_drawn(preset)])
@@ -179,7 +179,7 @@ def _cost_row(kind: tuple, records: Sequence[Record]) -> dict[str, Any]:
 
 def power_table(preset: str, archive: Archive) -> Table:
     """Test images and seeds with which a difference as small as the paper's is found in four of five studies."""
-    rows = branch_rows(preset, archive, "cub")
+    rows = branch_rows(Tuned(preset, archive).own_best, archive, "cub")
     disagreement, spread = step_disagreement(rows), _seed_spread(rows)
     accuracy = published.BRANCHES["cub"][jobs.OURS] / 100
     table = []
@@ -255,7 +255,7 @@ def ledger_effects(preset: str, archive: Archive) -> list[Effect]:
     ours = jobs.config_for(preset, "cub")
     base = Row(published.LOGITS["both"], archive.row(ours))
     readings = [(q, r, _reading_row(r, ours, base, archive)) for q in LEDGER for r in q.readings]
-    changes = [None if row is None or row.failures else row.change for *_, row in readings]
+    changes = [None if row is None or row.failures else row.tested for *_, row in readings]
     signs = verdicts.directions(changes)
     return [_effect(*each, sign) for each, sign in zip(readings, signs, strict=True)]
 
@@ -273,7 +273,7 @@ def _effect(question: Question, reading: Reading, row: Row | None, sign: int | N
         return Effect(question, reading, None, None, reading.instead)
     if row.failures:
         return Effect(question, reading, row.measured, None, "diverged", len(row.records))
-    words = row.unstable or verdicts.of_effect(sign)
+    words = row.unjudged or verdicts.of_effect(sign)
     return Effect(question, reading, row.measured, row.change, words, len(row.records))
 
 
@@ -301,7 +301,10 @@ def ledger_table(preset: str, archive: Archive) -> Table:
         )
         asked = question
     title = f"What the paper leaves open, measured on {_on(preset, 'cub')}"
-    notes = [_ledger_note(preset, base, sum(e.change is not None for e in effects)), SAME_MACHINE_NOTE]
+    notes = [
+        _ledger_note(preset, base, sum(e.change is not None and e.change.seeds > 1 for e in effects)),
+        SAME_MACHINE_NOTE,
+    ]
     return Table("ledger", title, rows, [*notes, *_drawn(preset)])
 
 
@@ -319,5 +322,6 @@ def _ledger_note(preset: str, base: Sequence[Record], tested: int) -> str:
         "test images and seeds (with one seed, over images alone) and that interval's p. *Better* or *worse*: "
         f"significant at 5 % after Holm's correction over the {tested} readings tested; *{verdicts.UNCLEAR}*: not. "
         "*Unstable*: some runs, but not all, are at chance level, or they lie more than "
-        f"{FAR_APART:.0f} points apart; then the accuracy of each run is shown and nothing is tested."
+        f"{FAR_APART:.0f} points apart; then the accuracy of each run is shown and nothing is tested. Single "
+        "runs get no verdict."
     )

@@ -5,9 +5,10 @@ The preset "paper" is section 4.2 of the paper on the four real sets; "mini" is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 
@@ -27,9 +28,11 @@ ROWS = {  # rows of Tables 2 and 3; each adds one branch to the row above
 RAW, OURS = "Raw", "Raw + Crop + Sup + Drop"
 MUS = (1.6, 1.7, 1.8, 1.9, 2.0, 2.1)  # Table 4
 COMPARED = {6: "cars", 7: "cub", 8: "aircraft", 9: "dogs"}  # Tables 6 to 9 compare methods on one set each
-# Choosing the epoch without test images takes images from training (there are 40 per class in the mini sets). So
-# separate runs do this and test after every epoch; all other runs train on all training images.
-HOLDOUT = {"holdout": 0.15, "evaluate_every": 1}
+# To compare ways of choosing the epoch, separate runs are tested after every epoch and hold out training images.
+EVERY_EPOCH: dict[str, dict[str, Any]] = {
+    "mini": {"evaluate_every": 1},  # they hold out half of them anyway
+    "paper": {"evaluate_every": 1, "holdout": 0.15},
+}
 TABLES = tuple(range(1, 10))
 FIGURES = tuple(range(1, 7))
 
@@ -66,25 +69,38 @@ def config_for(preset: str, dataset: str, row: str = OURS, **changes) -> Config:
     return load_config(preset, dataset=DATASETS[preset][dataset], **(ROWS[row] | changes))
 
 
-def table_jobs(table: int, preset: str) -> list[Job]:
-    """The jobs of one table, for seed 0."""
+# The settings of a row, by the paper's name of the data set ("cub") and the row's name; None where not known.
+Settings = Callable[[str, str], Config | None]
+
+
+def preset_settings(preset: str) -> Settings:
+    """The recipe of the preset for all rows."""
+    return lambda dataset, row: config_for(preset, dataset, row)
+
+
+def table_jobs(table: int, settings: Settings) -> list[Job]:
+    """The jobs of one table, for seed 0, as far as their settings are known."""
     if table == 1:
         return []
     if table in (2, 3):
         dataset = {2: "cub", 3: "cars"}[table]
-        return [Job(config_for(preset, dataset, row)) for row in ROWS]
-    if table == 4:
-        trained = [Job(config_for(preset, "cub", mu=mu)) for mu in MUS]
-        ours = config_for(preset, "cub")
-        return trained + [Job(ours, mu) for mu in MUS if mu != ours.mu]
+        return _known(settings(dataset, row) for row in ROWS)
     if table == 5:
-        return [Job(config_for(preset, "cub"))]
-    return [Job(config_for(preset, COMPARED[table], row)) for row in (RAW, OURS)]
+        return _known([settings("cub", OURS)])
+    if table == 4:
+        trained = _known([settings("cub", OURS)])
+        every = [Job(j.config.replace(mu=mu)) for j in trained for mu in MUS]
+        return every + [Job(j.config, mu) for j in trained for mu in MUS if mu != j.config.mu]
+    return _known(settings(COMPARED[table], row) for row in (RAW, OURS))
+
+
+def _known(configs: Iterable[Config | None]) -> list[Job]:
+    return [Job(config) for config in configs if config is not None]
 
 
 def epoch_jobs(preset: str) -> list[Job]:
     """The rows of Table 2 with held-out images, to compare ways of choosing the epoch; seed 0."""
-    return [Job(config_for(preset, "cub", row, **HOLDOUT)) for row in ROWS]
+    return [Job(config_for(preset, "cub", row, **EVERY_EPOCH[preset])) for row in ROWS]
 
 
 def figure_jobs(figure: int, preset: str) -> list[Job]:
@@ -98,7 +114,7 @@ def part_jobs(preset: str) -> list[Job]:
     """The trained rows of Tables 2, 3, 8 and 9, to measure whether heatmaps find the deciding parts; seed 0."""
     if preset == "paper":  # the deciding parts of photographs are not known
         return []
-    return [j for t in (2, 3, 8, 9) for j in table_jobs(t, preset)]
+    return [j for t in (2, 3, 8, 9) for j in table_jobs(t, preset_settings(preset))]
 
 
 def check_job(preset: str) -> Job:
@@ -167,9 +183,12 @@ def with_weights(jobs: Sequence[Job], files: Sequence[Path]) -> list[Job]:
     return [Job(started(j.config), j.tested_mu) for j in jobs]
 
 
-def all_jobs(preset: str, seeds: int) -> list[Job]:
-    """All jobs, the most useful first: tables, figures, then the ledger."""
-    tables = [j for t in TABLES for j in table_jobs(t, preset)] + epoch_jobs(preset)
+def all_jobs(preset: str, seeds: int, ways: Sequence[Settings]) -> list[Job]:
+    """All jobs, the most useful first: tables, figures, then the ledger.
+
+    ways  of choosing the settings of a table's rows; the tables show several beside each other
+    """
+    tables = [j for t in TABLES for way in ways for j in table_jobs(t, way)] + epoch_jobs(preset)
     figures = [j for f in FIGURES for j in figure_jobs(f, preset)]
     ordered = with_seeds(tables, seeds) + with_seeds(figures, 1) + with_seeds(ledger_jobs(preset), seeds)
     return list(dict.fromkeys([*ordered, check_job(preset)]))

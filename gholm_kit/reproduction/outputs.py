@@ -26,6 +26,8 @@ from gholm_kit.reproduction.paper_tables import paper_table
 from gholm_kit.reproduction.photographs import photographs_table
 from gholm_kit.reproduction.second_looks import load_second_looks
 from gholm_kit.reproduction.second_looks_shown import second_looks_table
+from gholm_kit.reproduction.tuning import finished
+from gholm_kit.reproduction.tuning_tables import tuned_table, tuning_table
 from gholm_kit.table import Table
 from gholm_lib.config import RunOptions
 from gholm_lib.paths import project_root
@@ -41,14 +43,28 @@ _BRANCH_COLUMNS = [
     "branches",
     "seeds",
     "paper",
-    "measured",
+    "own best",
     "95 % interval",
     "difference to the row above",
     "verdict",
+    "one recipe",
+    "one recipe suggests",
 ]
+_TUNED_COLUMNS = [
+    "row",
+    "seeds",
+    "own best",
+    "difference to Raw",
+    "verdict",
+    "difference to Raw at one recipe",
+    "what one recipe would have suggested",
+]
+SEARCH_TABLES = (tuning_table, tuned_table)  # of a data set whose search is finished
 DOCUMENT_COLUMNS = {
     "table_2": _BRANCH_COLUMNS,
     "table_3": _BRANCH_COLUMNS,
+    "tuned_mini_birds": _TUNED_COLUMNS,
+    "tuned_mini_cars": _TUNED_COLUMNS,
     "ledger": ["question", "the paper", "ours, and why", "other reading", "seeds", "effect", "verdict"],
     "photographs": [
         "data",
@@ -87,7 +103,8 @@ def ledger_tables(preset: str, archive: Archive) -> list[Table]:
 def all_tables(preset: str, archive: Archive, data_root: Path | None = None) -> list[Table]:
     """Tables 1 to 9, then the others."""
     paper = [paper_table(n, preset, archive, data_root) for n in jobs.TABLES]
-    return paper + ledger_tables(preset, archive)
+    searched = [make(*each, archive) for each in finished(preset, archive) for make in SEARCH_TABLES]
+    return paper + searched + ledger_tables(preset, archive)
 
 
 def how_to_make(preset: str, archive: Archive) -> str | None:

@@ -29,7 +29,8 @@ class Request:
     tune_seeds: int = 1
     """Number of seeds of each try of --tune."""
     rivals: tuple[Literal["wsdan", "mmal", "cal"], ...] = ()
-    """Runs of other methods on every data set, with the same recipe: our re-implementations of WS-DAN, MMAL, CAL."""
+    """Runs of other methods on every data set, with the same recipe: our re-implementations of WS-DAN, MMAL, CAL.
+    With --tune: the search for their rates and schedules."""
     all: bool = False
     """All tables, figures and the ledger."""
     photographs: bool = False

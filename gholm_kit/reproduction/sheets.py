@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from gholm_kit import style
 from gholm_kit.teaching.figures import paper as drawings
@@ -46,6 +47,7 @@ class Entry(NamedTuple):
 
 
 Column = tuple[Sample, str, drawings.Path]  # image, caption, its path through the network
+NEAR_TIE = 0.01  # a smaller margin of an answer is one
 
 
 def some_images(data: FineGrainedData | Split, count: int, seed: int) -> list[Sample]:
@@ -72,15 +74,19 @@ def branch_sheet(entries: Iterable[Entry], seed: int = 0, images: int = 2) -> Dr
 
 
 def failure_sheet(entries: Iterable[Entry], seed: int = 0, images: int = 2) -> Drawn:
-    """Like ``branch_sheet``, but for wrong answers: the first ones when test images are visited in random order."""
+    """Like ``branch_sheet``, but for wrong answers: the first ones when test images are visited in random order.
+
+    A near tie is passed over: another processor may answer it otherwise.
+    """
 
     def pick(net: GHOLMNet, split: Split) -> Iterator[Column]:
         left = images
         for k in np.random.default_rng(seed).permutation(len(split.test)):
             sample = split.test[k]
             path = drawings.follow(net, sample)
-            said = int((path.raw + path.cropped).argmax())
-            if said != sample.label:
+            logits = path.raw + path.cropped
+            said = int(logits.argmax())
+            if said != sample.label and margin(logits) > NEAR_TIE:
                 yield sample, drawings.mistake(split.classes[said], split.classes[sample.label]), path
                 left -= 1
             if not left:
@@ -91,6 +97,12 @@ def failure_sheet(entries: Iterable[Entry], seed: int = 0, images: int = 2) -> D
         "the image, the heatmap, the crop, the erased image."
     )
     return _sheet(entries, seed, pick, alt)
+
+
+def margin(logits: Tensor) -> float:
+    """The distance of the two largest of the logits (K,), as a share of the largest magnitude."""
+    first, second = logits.topk(2).values
+    return float((first - second) / logits.abs().max())
 
 
 def _sheet(

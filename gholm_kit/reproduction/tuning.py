@@ -12,21 +12,18 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gholm_kit.reproduction import jobs, verdicts
+from gholm_kit.reproduction import jobs
 from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.jobs import Job
 from gholm_kit.reproduction.make import make_runs
-from gholm_kit.reproduction.paper_tables import NUMBERS_NOTE
-from gholm_kit.reproduction.paper_tables import Row as PaperRow
 from gholm_kit.reproduction.questions import lengthened
-from gholm_kit.table import Change, PValue, Table
 from gholm_lib.config import Config, RunOptions
 
-HELD_OUT = 0.25  # of each class's training images
+HELD_OUT = 0.25  # of each class's training images, where a row's own settings hold out none
 WIDER = 3  # factors of two by which the grid may grow on each side
 DIVERGED = -math.inf  # the held-out accuracy of a run whose loss stopped being finite
 
@@ -40,6 +37,8 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "Crop: box of the deciding parts": {**_CROP, "crop_box": "parts"},
     "Raw, loss doubled": {**jobs.ROWS[jobs.RAW], "raw_weight": 2.0},
 }
+RIVALS = {"wsdan": "WS-DAN", "mmal": "MMAL", "cal": "CAL"}
+CONTROLLED = ("cub", "cars")  # the data sets of Tables 2 and 3
 LONG_RAW = "Raw, as many passes as all branches"
 
 
@@ -68,7 +67,12 @@ class Grid(NamedTuple):
         return range(self.low, self.high + 1)
 
 
-FIRST_GRID = Grid(-1, 3)
+FIRST_GRID = Grid(-1, 1)
+# The middle of the first grid and the shorter schedule, the same for all data sets of a preset.
+START: dict[str, dict[str, Any]] = {
+    "mini": {"lr": 0.002, "epochs": 10, "lr_decay_epochs": (4, 7)},
+    "paper": {"lr": 0.001, "epochs": 45, "lr_decay_epochs": (15, 30)},  # section 4.2
+}
 
 
 class Recipe(NamedTuple):
@@ -100,6 +104,7 @@ class Search:
     grid     the rates that are tried first
     lengths  schedules, in multiples of ours
     seeds    runs of each try: seeds 0 to seeds - 1
+    of       of which rows this is the search, in the names of its tables: "" or "rivals"
     """
 
     ours: Config
@@ -107,6 +112,12 @@ class Search:
     grid: Grid = FIRST_GRID
     lengths: tuple[int, ...] = (1, 2)
     seeds: int = 1
+    of: str = ""
+
+    @property
+    def name(self) -> str:
+        """The end of the names of its tables."""
+        return "_".join(filter(None, (self.of, self.ours.dataset)))
 
     def rate(self, power: int) -> float:
         """The learning rate."""
@@ -122,11 +133,15 @@ class Search:
         return longer.replace(**{"lr": self.rate(recipe.power), **row.changes})
 
     def tries(self, row: Row, recipe: Recipe) -> list[Job]:
-        """The runs of one try, one for each seed, tested only at their end."""
+        """The runs of one try, one for each seed.
+
+        Where the rows hold out images anyway, as on the mini sets, a try is also the row's run for the tables.
+        Otherwise it is a run of its own, tested only at its end.
+        """
         config = self.config(row, recipe)
-        return jobs.with_seeds(
-            [Job(config.replace(holdout=HELD_OUT, evaluate_every=config.epochs))], self.seeds
-        )
+        if not config.holdout:
+            config = config.replace(holdout=HELD_OUT, evaluate_every=config.epochs)
+        return jobs.with_seeds([Job(config)], self.seeds)
 
     def jobs(self, grid: Grid) -> list[Job]:
         """All runs of the search; those that extend the first grid come last, so that shards stay as they are."""
@@ -261,7 +276,11 @@ def final_jobs(search: Search, bests: Mapping[str, Best], seeds: int) -> list[Jo
 
 
 def search_for(preset: str, dataset: str, seeds: int = 1) -> Search:
-    """The search for a data set (the paper's name, "cub"): the rows of Tables 2 and 3 and all controls."""
+    """The search for a data set (the paper's name, "cub"): the rows of its tables.
+
+    For "cub" and "cars" these are the rows of Tables 2 and 3 and all controls; for the others Raw and all branches,
+    which Tables 8 and 9 compare.
+    """
     if dataset not in jobs.DATASETS[preset]:
         known = ", ".join(jobs.DATASETS[preset])
         raise ValueError(f"--tune takes the paper's data sets, {known}; got {dataset!r}")
@@ -273,104 +292,51 @@ def search_for(preset: str, dataset: str, seeds: int = 1) -> Search:
     }
     rows = [Row(name, changes) for name, changes in (jobs.ROWS | controls).items()]
     rows.append(Row(LONG_RAW, jobs.ROWS[jobs.RAW], longer=3))  # Raw, Crop and Drop
-    return Search(jobs.config_for(preset, dataset), tuple(rows), seeds=seeds)
+    if dataset not in CONTROLLED:
+        rows = [row for row in rows if row.name in (jobs.RAW, jobs.OURS)]
+    return Search(jobs.config_for(preset, dataset).replace(**START[preset]), tuple(rows), seeds=seeds)
 
 
-def tuning_table(search: Search, state: Progress, archive: Archive) -> Table:
-    """Each row's best recipe, and what it has with the recipe that is best for the first row."""
-    assert state.bests is not None
-    one, rows = state.bests[search.rows[0].name].recipe, []
-    for row in search.rows:
-        best = state.bests[row.name]
-        shared = search.accuracy(row, one, archive)
-        rows.append(
-            {
-                "row": row.name,
-                "tries": len(search.recipes(state.grid)),
-                "learning rate": f"{search.rate(best.recipe.power):g}",
-                "epochs": search.config(row, best.recipe).epochs,
-                "held out, own best": f"{best.accuracy:.1f}",
-                "held out, one recipe": "diverged" if shared == DIVERGED else f"{shared:.1f}",
-                "inside the grid": "no" if best.at_edge else "yes",
-            }
-        )
-    first, last = search.rate(state.grid.low), search.rate(state.grid.high)
-    notes = [
-        f"Accuracy in % on the {100 * HELD_OUT:.0f} % of each class's training images that were held out; no test "
-        f"image was used. Each row had the same tries: learning rates {first:g} to {last:g} in factors of two, "
-        f"{len(search.lengths)} lengths of schedule, {search.seeds} seed(s). *One recipe*: rate and length that are "
-        f"best for {search.rows[0].name}. The own best is the best of all tries, so it is optimistic by itself; the "
-        "runs on all training images, tested on test images, tell what it is worth.",
-        *state.said,
-    ]
-    return Table(f"tuning_{search.ours.dataset}", f"Equal tuning on {search.ours.dataset}", rows, notes)
+def rival_search(preset: str, dataset: str, methods: Sequence[str], seeds: int = 1) -> Search:
+    """The same search for rivals (``gholm_kit.rivals``), beside Raw and all branches, whose runs they share."""
+    search = search_for(preset, dataset, seeds)
+    known = [row for row in search.rows if row.name in (jobs.RAW, jobs.OURS)]
+    rivals = [Row(f"{RIVALS[m]}, our re-implementation", {"method": m, "sup": False}) for m in methods]
+    return replace(search, rows=(*known, *rivals), of="rivals")
 
 
-def tuned_table(search: Search, state: Progress, archive: Archive) -> Table:
-    """On test images, and against Raw: each row at its own best, on which the verdict depends, and at one recipe."""
-    assert state.bests is not None
-    one = state.bests[search.rows[0].name].recipe
-    own = _against_first(search, archive, [state.bests[row.name].recipe for row in search.rows])
-    shared = _against_first(search, archive, [one] * len(search.rows))
-    words = _verdicts(own), _verdicts(shared)
-    rows = [
-        {
-            "row": row.name,
-            "seeds": len(mine.records) or None,
-            "own best": mine.measured,
-            "95 % interval": mine.interval,
-            "difference to Raw": mine.change and Change(mine.change),
-            "p": mine.change and PValue(mine.change.p),
-            "verdict": verdict,
-            "one recipe": same.measured,
-            "difference to Raw at one recipe": same.change and Change(same.change),
-            "what one recipe would have suggested": suggested,
-        }
-        for row, mine, same, verdict, suggested in zip(search.rows, own, shared, *words, strict=True)
-    ]
-    recipe = f"{search.rate(one.power):g}, schedule times {one.length}"
-    notes = [
-        "Trained on all training images. *Own best*: each row with the learning rate and the schedule that were "
-        f"best for it on held-out training images. *One recipe*: those that were best for Raw ({recipe}), for all "
-        "rows. *Better* or *worse* than Raw: significant at 5 % after Holm's correction over the rows of a column; "
-        f"*{verdicts.UNCLEAR}*: not.",
-        NUMBERS_NOTE,
-    ]
-    return Table(f"tuned_{search.ours.dataset}", f"Equally tuned rows on {search.ours.dataset}", rows, notes)
+def finished(preset: str, archive: Archive) -> list[tuple[Search, Progress]]:
+    """The finished searches of a preset's data sets, in the order of the paper's tables."""
+    searches = [search_for(preset, dataset) for dataset in jobs.DATASETS[preset]]
+    states = [(search, progress(search, archive)) for search in searches]
+    return [(search, state) for search, state in states if state.bests is not None]
 
 
-def _against_first(search: Search, archive: Archive, recipes: Sequence[Recipe]) -> list[PaperRow]:
-    """The recorded rows with these recipes, each compared with the first one; the paper's number is not used."""
-    rows: list[PaperRow] = []
-    for row, recipe in zip(search.rows, recipes, strict=True):
-        config = search.config(row, recipe)
-        first = rows[0] if rows else None
-        rows.append(PaperRow(0.0, archive.row(config), archive.failed(config), against=first))
-    return rows
+class Tuned:
+    """The settings of a table's rows, as far as the searches of a preset are finished."""
 
+    def __init__(self, preset: str, archive: Archive):
+        self.preset, self.archive = preset, archive
+        self._found: dict[str, tuple[Search, Progress]] = {}
 
-def _verdicts(rows: Sequence[PaperRow]) -> list[str | None]:
-    """In words, corrected over the rows; None for the first one, which the others are compared with."""
-    signs = verdicts.directions([None if row.failures else row.change for row in rows[1:]])
-    words = [
-        "diverged" if row.failures else row.unstable or verdicts.of_effect(sign)
-        for row, sign in zip(rows[1:], signs, strict=True)
-    ]
-    return [None, *words]
+    def own_best(self, dataset: str, row: str) -> Config | None:
+        """A row of one of the paper's data sets with its own best recipe; None before its search is finished."""
+        return self._with_recipe_of(row, dataset, row)
 
+    def one_recipe(self, dataset: str, row: str) -> Config:
+        """A row with the recipe that is best for Raw; with the preset's before the search is finished."""
+        return self._with_recipe_of(jobs.RAW, dataset, row) or jobs.config_for(self.preset, dataset, row)
 
-def curves(search: Search, state: Progress, archive: Archive) -> dict[str, list[tuple[float, float]]]:
-    """For each row, learning rates and held-out accuracies in percent, of the better length at each rate.
+    @property
+    def ways(self) -> tuple[jobs.Settings, jobs.Settings]:
+        """One recipe for all rows, and each row's own."""
+        return self.one_recipe, self.own_best
 
-    Rates without a finite run are left out.
-    """
-    found: dict[str, list[tuple[float, float]]] = {}
-    for row in search.rows:
-        points = []
-        for power in state.grid.powers:
-            tried = [search.accuracy(row, Recipe(power, n), archive) for n in search.lengths]
-            finite = [a for a in tried if a is not None and a != DIVERGED]
-            if finite:
-                points.append((search.rate(power), max(finite)))
-        found[row.name] = points
-    return found
+    def _with_recipe_of(self, best: str, dataset: str, row: str) -> Config | None:
+        if dataset not in self._found:
+            search = search_for(self.preset, dataset)
+            self._found[dataset] = search, progress(search, self.archive)
+        search, state = self._found[dataset]
+        if state.bests is None:
+            return None
+        return next(search.config(r, state.bests[best].recipe) for r in search.rows if r.name == row)

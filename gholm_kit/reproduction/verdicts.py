@@ -16,6 +16,7 @@ from gholm_lib.uncertainty import Difference, holm
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"  # on the paper's data
 SAME, OPPOSITE = "same direction", "opposite direction"  # on other data
 UNCLEAR = "not distinguishable"
+ONE_SEED = "one seed: no verdict"  # how far two seeds differ is not known
 COMPATIBLE = "inside the interval"
 LEVEL = 0.05  # of a family of comparisons
 
@@ -37,11 +38,17 @@ def rule(real: bool) -> str:
         f"at 5 % after Holm's correction over the comparisons of this table; *{UNCLEAR}* where it is not; "
         f"*{NOT_RUN}* without records. Interval and p are those of the single comparison, before the correction. "
         "*Unstable*: some runs of a row, but not all, are at chance level, or the runs lie more than "
-        f"{FAR_APART:.0f} points apart; such a row has no common mean, so it gets neither an interval nor a test."
+        f"{FAR_APART:.0f} points apart; such a row has no common mean, so it gets neither an interval nor a test. A "
+        "difference of single runs gets no verdict either: its interval does not contain how far seeds differ."
     )
 
 
 # ---------------------------------------------------------------------- is there a direction?
+
+
+def too_few(change: Difference | None) -> str | None:
+    """Why a difference between trained rows gets no verdict, in words; None where it gets one, or is missing."""
+    return ONE_SEED if change is not None and change.seeds == 1 else None
 
 
 def directions(changes: Sequence[Difference | None]) -> list[int | None]:

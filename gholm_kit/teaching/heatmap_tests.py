@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from scipy import stats
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from gholm_kit.drawn.scene import SIZE
 from gholm_kit.teaching.deciding_parts import BATCH, class_parts
 from gholm_lib.config import Config
 from gholm_lib.datasets import Sample
-from gholm_lib.gradcam import gradcam
+from gholm_lib.gradcam import gradcam, upsample
 from gholm_lib.loading import to_input, to_picture
 from gholm_lib.model import GHOLMNet
 from gholm_lib.uncertainty import accuracy_interval
@@ -245,6 +246,15 @@ def object_masks(truth: MiniTruth, samples: Sequence[Sample], config: Config) ->
         drawn = Image.fromarray(np.where(truth.part_map(sample.image_id) > 0, 255, 0).astype(np.uint8))
         masks.append(to_picture(to_input(drawn.convert("RGB"), config), config)[0] > 0.5)
     return torch.stack(masks)
+
+
+def ceiling_map(masks: Tensor, cells: int) -> Tensor:
+    """The truth's own map: masks (N, s, s) bool, averaged to cells x cells and enlarged by eq. (3) → (N, s, s).
+
+    A map of so few cells cannot lie on the object any better than this.
+    """
+    coarse = F.adaptive_avg_pool2d(masks.float()[:, None], cells)[:, 0]
+    return upsample(coarse, masks.shape[-1])
 
 
 def hottest_pixels(heat: Tensor) -> Tensor:

@@ -55,14 +55,14 @@ def test_a_half_set_counts_as_missing(tmp_path):
 
 
 def test_missing_weights(tmp_path, monkeypatch, everything_drawn):
-    monkeypatch.setattr(doctor, "packaged_weights", lambda: tmp_path / "none.safetensors")
+    monkeypatch.setattr(doctor, "packaged_weights", lambda _: tmp_path / "none.safetensors")
     assert "gholm pretrain" in section(doctor.diagnose(tmp_path), "next")
 
 
 def test_when_all_is_there_it_says_how_to_begin(tmp_path, monkeypatch, everything_drawn):
     weights = tmp_path / "mini.safetensors"
     weights.touch()
-    monkeypatch.setattr(doctor, "packaged_weights", lambda: weights)
+    monkeypatch.setattr(doctor, "packaged_weights", lambda _: weights)
     advice = section(doctor.diagnose(tmp_path), "next")
     assert "00_start_here.ipynb" in advice
     assert "gholm train" in advice

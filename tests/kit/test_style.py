@@ -37,6 +37,7 @@ def test_heat_is_drawn_in_units_of_its_mean(heat):
     artist = style.heat_over(ax, np.zeros((40, 40, 3)), 3 * heat)
     np.testing.assert_allclose(artist.get_array(), heat / heat.mean())
     assert artist.get_clim() == (0, style.HEAT_MAX)
+    assert artist.norm([0, style.HEAT_MAX / 4, style.HEAT_MAX]).tolist() == [0, 0.5, 1], "by its square root"
 
 
 def test_a_heatmap_of_zeros_is_drawn_without_contour():

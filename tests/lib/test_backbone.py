@@ -18,7 +18,14 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from gholm_lib import backbone as module
-from gholm_lib.backbone import MINI, create_backbone, load_weights, packaged_weights
+from gholm_lib.backbone import (
+    MINI,
+    MINI2,
+    PACKAGED,
+    create_backbone,
+    load_weights,
+    packaged_weights,
+)
 from gholm_lib.weights_file import WeightsError
 
 SMALL = "resnet10t"  # 5.4 million parameters, for the tests that write files
@@ -37,9 +44,10 @@ def same(a: dict, b: dict, skip: str = "nothing") -> bool:
 # ---------------------------------------------------------------------- the mini backbone
 
 
-def test_the_mini_backbone_is_registered_and_small():
-    assert timm.is_model(MINI)
-    model = timm.create_model(MINI, num_classes=11)
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_mini_backbones_are_registered_and_small(name):
+    assert timm.is_model(name)
+    model = timm.create_model(name, num_classes=11)
     assert sum(p.numel() for p in model.parameters()) < 500_000
     with torch.no_grad():
         features = model.eval().forward_features(torch.randn(1, 3, 160, 160))
@@ -48,15 +56,26 @@ def test_the_mini_backbone_is_registered_and_small():
     assert not any("gamma" in name for name, _ in model.named_parameters())  # no layer scale
 
 
-def test_its_file_lies_in_the_package():
-    assert packaged_weights().parent == Path(module.__file__).parent / "weights"
-    assert packaged_weights().name == f"{MINI}.safetensors"
+@pytest.mark.parametrize("name", PACKAGED)
+def test_their_files_lie_in_the_package(name):
+    assert packaged_weights(name) == Path(module.__file__).parent / "weights" / f"{name}.safetensors"
+
+
+def test_the_second_mini_backbone_dilates_nothing_and_sees_a_cells_surroundings_alone():
+    """What changes the middle cell lies around that cell, and as far to the left as to the right of its middle."""
+    net = new(MINI2).eval()
+    assert {m.dilation for m in net.modules() if isinstance(m, torch.nn.Conv2d)} == {(1, 1)}
+    image = torch.zeros(1, 3, 112, 112, requires_grad=True)
+    net.forward_features(image)[0, :, 3, 3].square().sum().backward()
+    columns = image.grad[0].abs().sum((0, 1)).nonzero().flatten()
+    middle = (columns[0] + columns[-1]).item() / 2
+    assert abs(middle - 55.5) <= 1, "the fourth of seven cells stands in the middle of what it sees"
 
 
 def test_packaged_and_pretrained_read_that_file(tmp_path, monkeypatch):
     source, path = new(classes=9), tmp_path / f"{MINI}.safetensors"
     safetensors.torch.save_file(source.state_dict(), path)
-    monkeypatch.setattr(module, "packaged_weights", lambda: path)
+    monkeypatch.setattr(module, "packaged_weights", lambda _: path)
     for model in (
         create_backbone(MINI, 4, "packaged"),
         create_backbone(MINI, 4, "timm"),
@@ -66,13 +85,13 @@ def test_packaged_and_pretrained_read_that_file(tmp_path, monkeypatch):
         assert model.head.fc.weight.shape == (4, 112)
 
 
-def test_packaged_weights_exist_for_the_mini_backbone_only():
-    with pytest.raises(WeightsError, match=f"only for {MINI}, not for 'resnet18'"):
+def test_packaged_weights_exist_for_the_mini_backbones_only():
+    with pytest.raises(WeightsError, match=f"only for {MINI} and {MINI2}, not for 'resnet18'"):
         create_backbone("resnet18", 4, "packaged")
 
 
 def test_a_missing_packaged_file_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "packaged_weights", lambda: tmp_path / "gone.safetensors")
+    monkeypatch.setattr(module, "packaged_weights", lambda _: tmp_path / "gone.safetensors")
     with pytest.raises(WeightsError, match=r"no weights file .*gone\.safetensors"):
         create_backbone(MINI, 4, "packaged")
 

@@ -394,18 +394,24 @@ def test_a_data_set_has_the_same_defaults_everywhere(tmp_path, dataset):
 
 
 def test_the_recipes_of_the_mini_sets():
-    dogs, aircraft = Config(dataset="mini_dogs"), Config(dataset="mini_aircraft")
+    dogs = Config(dataset="mini_dogs")
     assert (dogs.random_crop, dogs.resize) == (False, 112)
     assert dogs.replace(random_crop=True, resize=128) == Config().replace(dataset="mini_dogs")
-    assert (aircraft.epochs, aircraft.lr_decay_epochs) == (16, (11, 14))
-    assert aircraft.replace(epochs=10, lr_decay_epochs=(4, 7)) == Config().replace(dataset="mini_aircraft")
-    assert Config(dataset="mini_cars") == Config().replace(dataset="mini_cars")
+    for name in ("mini_birds", "mini_cars", "mini_aircraft"):
+        assert Config(dataset=name) == Config().replace(dataset=name)
+
+
+def test_half_of_a_mini_sets_training_images_choose_settings():
+    for name in ("mini_birds", "mini_cars", "mini_aircraft", "mini_dogs"):
+        assert Config(dataset=name).holdout == 0.5
+    others = [Config(dataset="cub"), load_config("paper"), load_config("photos", dataset="own")]
+    assert {config.holdout for config in others} == {0.0}
 
 
 def test_what_is_given_wins_over_the_recipe():
     dogs = Config(dataset="mini_dogs", resize=120)
     assert (dogs.random_crop, dogs.resize) == (False, 120)
-    assert load_config(dataset="mini_aircraft", epochs=10).lr_decay_epochs == (11, 14)
+    assert load_config(dataset="mini_aircraft", epochs=15).lr_decay_epochs == (8, 14)
 
 
 def test_a_copy_takes_no_recipe():

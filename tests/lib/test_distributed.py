@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 PROJECT = project_root()
 CLASSES, BATCH = 3, 8
-BASE = Config(weights="none", image_size=64, resize=72, batch_size=BATCH, epochs=1, lr=0.01)
+BASE = Config(weights="none", image_size=64, resize=72, batch_size=BATCH, epochs=1, lr=0.01, holdout=0.0)
 # theta is drawn, for each image or for the batch; each reading of eq. (11) gathers what it needs.
 READINGS = {
     "plain": {},

@@ -20,7 +20,7 @@ from tests.rounding import assert_same, of_network, share_off
 pytestmark = pytest.mark.numeric
 
 CLASSES = 5
-MINI = "gholm_convnext_mini"
+MINI = "gholm_convnext_mini2"
 BACKBONES = [MINI, "mobilenetv2_100", "resnet18"]
 SWITCHES = [
     {"crop": crop, "sup": sup, "drop": drop}

@@ -286,8 +286,8 @@ def test_packaged_weights_of_another_version_are_refused(options, tmp_path, monk
         config, split_data(config, load_dataset("cub", options.data_root))
     ).get("weights_sha256")
     newer = tmp_path / "newer.safetensors"
-    newer.write_bytes(packaged_weights().read_bytes() + b"0")
-    monkeypatch.setattr(provenance, "packaged_weights", lambda: newer)
+    newer.write_bytes(packaged_weights(config.backbone).read_bytes() + b"0")
+    monkeypatch.setattr(provenance, "packaged_weights", lambda _: newer)
     with pytest.raises(OtherOriginError, match="other starting weights"):
         train(config, options)
 

@@ -90,8 +90,9 @@ def alone(**changes: str) -> dict[str, str]:
 
 
 def command(*words, config: Config = CONFIG, runs: Path, data_root: Path) -> list[str]:
-    """``gholm train`` with every setting in which ``config`` departs from the default."""
-    given = {k: v for k, v in config.to_dict().items() if v != Config().to_dict()[k]}
+    """``gholm train`` with the data set, and every setting in which ``config`` departs from its defaults."""
+    default = Config(dataset=config.dataset).to_dict() | {"dataset": None}
+    given = {k: v for k, v in config.to_dict().items() if v != default[k]}
     args = [sys.executable, *words, "-m", "gholm_lib", "train", "--device", "cpu", "--quiet"]
     args += ["--runs", str(runs), "--data-root", str(data_root)]
     for name, value in given.items():
@@ -276,7 +277,7 @@ def test_the_start_says_what_was_taken_from_the_weights(options, tmp_path, capsy
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "wrapped.pth: the prefix 'module.' was taken off its names"
     assert second == (
-        "input of gholm_convnext_mini: mean 0.485 0.456 0.406 (of its pretrained weights), std 0.5 0.5 0.5 (as set)"
+        "input of gholm_convnext_mini2: mean 0.485 0.456 0.406 (of its pretrained weights), std 0.5 0.5 0.5 (as set)"
     )
 
 
@@ -589,7 +590,7 @@ def test_held_out_images_depend_neither_on_the_seed_nor_on_their_order():
 
 def test_without_holdout_everything_is_trained_on():
     data = made_up_data()
-    split = split_data(Config(), data)
+    split = split_data(Config(holdout=0.0), data)
     assert (split.train, split.held_out) == (list(data.train), [])
 
 

@@ -85,7 +85,7 @@ function heated(bytes, heat) {
   const mean = levelOf(heat) || 1;
   return (at) => {
     const grey = (bytes[3 * at] + bytes[3 * at + 1] + bytes[3 * at + 2]) / 3;
-    const place = Math.min(255, Math.round(heat[at] / mean / about.heat_max * 255));
+    const place = Math.min(255, Math.round(Math.sqrt(heat[at] / mean / about.heat_max) * 255));
     const cover = 0.15 + 0.7 * place / 255;
     return about.colours[place].map((value) => value * cover + grey * (1 - cover));
   };

@@ -5,6 +5,7 @@ from gholm_kit.teaching.figures import (
     crops,
     erasure,
     heatmaps,
+    other_maps,
     paper,
     photos,
     start,
@@ -12,4 +13,15 @@ from gholm_kit.teaching.figures import (
     training,
 )
 
-__all__ = ["contrast", "crops", "erasure", "heatmaps", "paper", "photos", "start", "tables", "training"]
+__all__ = [
+    "contrast",
+    "crops",
+    "erasure",
+    "heatmaps",
+    "other_maps",
+    "paper",
+    "photos",
+    "start",
+    "tables",
+    "training",
+]

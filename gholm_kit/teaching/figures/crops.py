@@ -56,12 +56,13 @@ def threshold_steps(
     """Eq. (5) step by step for one picture, one row per mu: heatmap, mask, components, box, crop."""
     image, h = view_array(study, index, net), heat[index : index + 1]
     fig, axes = style.styled(5, len(mus), size=(3.3, 3.75 + 0.6 / len(mus)), squeeze=False)
+    ends = style.heat_top(net.config.dataset)
     for ax, mu in zip(axes, mus, strict=True):
         mask = masking.threshold(h, mu)
         boxes = masking.largest_component_boxes(mask, connectivity)
         crop = masking.crop(study.images[index : index + 1], boxes, image.shape[0])
         said = verdict(logits_of(net, crop)[0], int(study.labels[index]), classes)
-        artist = style.heat_over(ax[0], image, h[0].numpy(), mu, f"heatmap and\ncontour μ = {mu:g}")
+        artist = style.heat_over(ax[0], image, h[0].numpy(), mu, f"heatmap and\ncontour μ = {mu:g}", ends)
         shown = np.where(mask[0].numpy()[..., None], image, 0.25 * image)
         style.picture(ax[1], shown, f"mask (eq. 5)\n{100 * float(mask.float().mean()):.0f} % of the pixels")
         count = components(ax[2], image, mask[0].numpy(), connectivity)

@@ -34,7 +34,7 @@ def erasure_steps(
 ) -> Figure:
     """Eq. (6) for one picture, one row per theta: heatmap, erased picture, second heatmap, moved mask as control."""
     image, h, x = view_array(study, index, net), heat[index : index + 1], study.images[index : index + 1]
-    label = int(study.labels[index])
+    label, ends = int(study.labels[index]), style.heat_top(net.config.dataset)
     fig, axes = style.styled(5, len(thetas), size=(3.3, 3.75 + 0.6 / len(thetas)), squeeze=False)
     for ax, theta in zip(axes, thetas, strict=True):
         mask = masking.threshold(h, theta)
@@ -43,13 +43,18 @@ def erasure_steps(
         first, after, control = (logits_of(net, y)[0] for y in (x, gone, elsewhere))
         style.picture(ax[0], image, f"whole image\n{verdict(first, label, classes)}")
         artist = style.heat_over(
-            ax[1], image, h[0].numpy(), theta, f"first heatmap and\ncontour θ = {theta:g}"
+            ax[1], image, h[0].numpy(), theta, f"first heatmap and\ncontour θ = {theta:g}", ends
         )
         said = verdict(after, label, classes)
         style.picture(ax[2], style.pixels(gone[0], net.config), f"erased ({_percent(mask)})\n{said}")
         again = heat_of(net, gone)[0].numpy()
         style.heat_over(
-            ax[3], style.pixels(gone[0], net.config), again, None, "second heatmap, on\nthe erased image"
+            ax[3],
+            style.pixels(gone[0], net.config),
+            again,
+            None,
+            "second heatmap, on\nthe erased image",
+            ends,
         )
         said = verdict(control, label, classes)
         style.picture(ax[4], style.pixels(elsewhere[0], net.config), f"{how}\n{said}")
@@ -98,14 +103,14 @@ def four_fills(
 ) -> Figure:
     """One picture erased with each fill, and the heatmap of each result."""
     fig, axes = style.styled(len(masking.FILLS), 2, size=(3.6, 4.1), squeeze=False)
+    ends = style.heat_top(net.config.dataset)
     for (top, bottom), (fill, gone) in zip(
         axes.T, _with_each_fill(net, study, heat, index, theta, seed), strict=True
     ):
         said = verdict(logits_of(net, gone)[0], int(study.labels[index]), classes)
         style.picture(top, style.pixels(gone[0], net.config), f'fill="{fill}"\n{said}')
-        artist = style.heat_over(
-            bottom, style.pixels(gone[0], net.config), heat_of(net, gone)[0].numpy(), None, "second heatmap"
-        )
+        shown, again = style.pixels(gone[0], net.config), heat_of(net, gone)[0].numpy()
+        artist = style.heat_over(bottom, shown, again, None, "second heatmap", ends)
     style.heat_bar(fig, artist, axes.ravel().tolist())
     style.say_if_drawn(fig, net.config.dataset)
     return fig

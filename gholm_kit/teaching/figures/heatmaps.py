@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from gholm_kit import style
@@ -83,7 +84,9 @@ def sum_relu_upsample(image: Tensor, summed: Tensor, cam: Tensor, config: Config
     fig.colorbar(signed, ax=axes[1:3].tolist(), shrink=0.8)
     heat = upsample(cam[None], tuple(image.shape[-2:]))[0]
     title = f"upsampled, eq. (3)\n{style.times(*heat.shape)}"
-    over = style.heat_over(axes[3], shown, heat.cpu().numpy(), config.mu, title)
+    over = style.heat_over(
+        axes[3], shown, heat.cpu().numpy(), config.mu, title, style.heat_top(config.dataset)
+    )
     style.heat_bar(fig, over, axes[3:].tolist(), config.mu)
     style.say_if_drawn(fig, config.dataset)
     return fig
@@ -114,7 +117,7 @@ def map_grid(
     images (B, 3, H, W) normalised; rows: name → heat (B, H, W); titles: one per image; regions: discs of the
     deciding parts, drawn on the images. A map that is zero everywhere is labelled "empty".
     """
-    shown, count = pictures_of(images, config), len(images)
+    shown, count, top = pictures_of(images, config), len(images), style.heat_top(config.dataset)
     fig = style.blank(2.2 + 2.1 * count, (1.2 if titles else 0.5) + 2.05 * (1 + len(rows)))
     axes = fig.subplots(1 + len(rows), count, squeeze=False)
     for column in range(count):
@@ -125,15 +128,20 @@ def map_grid(
         points = hottest_pixels(heat).tolist()
         for column in range(count):
             ax = axes[row, column]
-            over = style.heat_over(ax, shown[column], heat[column].cpu().numpy(), config.mu)
+            over = style.heat_over(ax, shown[column], heat[column].cpu().numpy(), config.mu, top=top)
             if points[column][0] < 0:
-                ax.text(0.5, 0.5, "empty", ha="center", va="center", transform=ax.transAxes, fontsize=16)
+                _say_empty(ax)
             else:
                 _cross(ax, *points[column])
         axes[row, 0].set_ylabel(_wrapped(name), fontsize=15)
     style.heat_bar(fig, over, axes[1:].ravel().tolist(), config.mu)
     style.say_if_drawn(fig, config.dataset)
     return fig
+
+
+def _say_empty(ax: Axes) -> None:
+    word = ax.text(0.5, 0.5, "empty", ha="center", va="center", transform=ax.transAxes, fontsize=16)
+    word.set_path_effects([withStroke(linewidth=4, foreground="white")])  # legible on a dark picture too
 
 
 def maps_in_words(
@@ -265,12 +273,13 @@ def forgetting_curves(
         ax.plot(x, values, color=colour, linestyle=line, marker=marker, markersize=9, label=name)
         ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
         labels = [b if k == 0 else f"+ {b}" for k, b in enumerate(steps)]
+    lowest = min(low for steps in kept.values() for _, low, _ in steps.values())
     value, low, high = unrelated
     ax.axhspan(low, high, color="0.8", zorder=0)
     ax.axhline(value, color="0.4", linestyle=":", label="maps of two different images")
     ax.set_xticks(x, labels)
     ax.set(
-        ylim=(-0.35, 1.08),
+        ylim=(min(-0.35, lowest - 0.05), 1.08),
         xlabel="blocks that have forgotten (weights shuffled), from the classifier down to the stem",
     )
     ax.set_ylabel("rank correlation\nwith the trained map")

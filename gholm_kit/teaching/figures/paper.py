@@ -109,7 +109,7 @@ def _heat_card(ax: Axes, path: Path, corner: tuple[float, float], side: float, c
     grey = np.repeat(path.picture.mean(-1, keepdims=True), 3, -1)
     ax.imshow(grey, extent=extent, zorder=2)
     relative = path.heat / max(float(path.heat.mean()), 1e-12)
-    ax.imshow(relative, extent=extent, cmap=style.heat_map(), vmin=0, vmax=style.HEAT_MAX, zorder=3)
+    ax.imshow(relative, extent=extent, cmap=style.heat_map(), norm=style.heat_scale(), zorder=3)
     ax.text(x + side / 2, y - 0.12, caption, ha="center", va="top", fontsize=14)
 
 
@@ -197,7 +197,9 @@ def gradcam_flow(path: Path, config: Config, channels: int = 4) -> Figure:
         ax.set(title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     heat = upsample(cam[None], path.heat.shape[0])[0].numpy()
-    artist = style.heat_over(axes[4], path.picture, heat, config.mu, "heat, upsampled\neq. (3)")
+    artist = style.heat_over(
+        axes[4], path.picture, heat, config.mu, "heat, upsampled\neq. (3)", style.heat_top(config.dataset)
+    )
     style.heat_bar(fig, artist, axes[4], config.mu)
     style.say_if_drawn(fig, config.dataset)
     return fig
@@ -317,7 +319,7 @@ WIDTH, HEIGHT = 14.6, 7.5  # inches; the room for a picture on a slide of 1280 Ã
 _STEPS = ("image", "heat", "crop", "erased")
 _LINE, _GAP, _BETWEEN = 0.3, 0.08, 0.35  # inches: a line of text, between pictures, between two images
 _NAME, _LONG_NAME = 1.35, 3.4  # inches: names of sets, or of runs, on the left
-_BAR = 1.85  # inches: the colour bar on the right
+_BAR = 2.1  # inches: the colour bar on the right
 _SMALLEST = 0.7  # inches, side of a picture
 
 # Data set, caption, path; without a path, the caption says why there is none, such as "not run".
@@ -384,12 +386,13 @@ def branch_grid(columns: Sequence[Shown], note: str = "") -> Figure:
         note = style.drawn_note(min(names) if len(names) == 1 else "the mini sets")
     wide = _LONG_NAME if any("\n" in name for name in names) else _NAME
     sheet = _Sheet(lines, note, names=wide if len(names) > 1 else 0)
+    ends = max(map(style.heat_top, names), default=style.HEAT_MAX)  # one scale of heat for the whole figure
     with matplotlib.rc_context({"font.size": LETTERS, "axes.labelsize": LETTERS}):
         fig = plt.figure(figsize=(WIDTH, sheet.height))
         for k, top in enumerate(sheet.tops()[:-1]):
             _write(fig, sheet, 0.05, top, sheet.name(k), va="top", ha="left")
             for block, shown in enumerate(lines[k]):
-                _four_pictures(fig, sheet, shown, sheet.starts[block], top)
+                _four_pictures(fig, sheet, shown, sheet.starts[block], top, ends)
         _frame(fig, sheet, columns)
     return fig
 
@@ -402,7 +405,8 @@ def _write(fig: Figure, sheet: _Sheet, x: float, y: float, text: str, **look) ->
     fig.text(x / WIDTH, 1 - y / sheet.height, text, linespacing=1.1, **look)
 
 
-def _four_pictures(fig: Figure, sheet: _Sheet, shown: Shown, x: float, top: float) -> None:
+def _four_pictures(fig: Figure, sheet: _Sheet, shown: Shown, x: float, top: float, ends: float) -> None:
+    """One image's row from ``x`` and ``top`` on; the colours of heat end at ``ends`` means."""
     path = shown[2]
     if path is None:
         _write(fig, sheet, x, top + sheet.side / 2, shown[1], va="center", ha="left")
@@ -414,7 +418,7 @@ def _four_pictures(fig: Figure, sheet: _Sheet, shown: Shown, x: float, top: floa
         place = (left / WIDTH, low / sheet.height, sheet.side / WIDTH, sheet.side / sheet.height)
         axes.append(fig.add_axes(place))
     style.picture(axes[0], path.picture)
-    style.heat_over(axes[1], path.picture, path.heat, path.mu)
+    style.heat_over(axes[1], path.picture, path.heat, path.mu, top=ends)
     style.box(axes[1], path.box)
     style.picture(axes[2], path.crop)
     style.picture(axes[3], path.erased)
@@ -430,7 +434,7 @@ def _frame(fig: Figure, sheet: _Sheet, columns: Sequence[Shown]) -> None:
     heat = [image for ax in fig.axes for image in ax.images[1:]]
     if heat:
         top, end = sheet.tops()[0], sheet.tops()[-1] - 2 * _GAP
-        place = ((WIDTH - 0.75) / WIDTH, 1 - end / sheet.height, 0.2 / WIDTH)
+        place = ((WIDTH - 1.0) / WIDTH, 1 - end / sheet.height, 0.2 / WIDTH)
         bar = fig.add_axes((*place, min(end - top, 4) / sheet.height))
         thresholds = {path.mu for *_, path in columns if path is not None}
         style.heat_bar(fig, heat[0], cax=bar, mu=thresholds.pop() if len(thresholds) == 1 else None)

@@ -116,7 +116,7 @@ class ExplorerFigure:
         heat = f"2  heatmap of\n{fitted(self.classes[look.target], 15)}"
         return [
             (_image_and_box, image, fitted(f"1  {title}", 15) + "\nand its box (eq. 5)", look.box),
-            (style.heat_over, image, look.heat.cpu().numpy(), mu, heat),
+            (style.heat_over, image, look.heat.cpu().numpy(), mu, heat, style.heat_top(self.config.dataset)),
             (style.picture, crop, f"3  crop, μ = {mu:.2f}\n{size}"),
             (style.picture, erased, f"4  erased, θ = {theta:.2f}\n{gone}"),
             *((class_bars, top(look.logits[b]), self.classes, b, label) for b in NAMES),
@@ -212,12 +212,13 @@ def way_in(images: dict[str, Image.Image], config: Config) -> Figure:
 def strangers(looks: dict[str, Look], classes: Sequence[str], config: Config) -> Figure:
     """One column per picture: image with box, heatmap, and the most likely classes of the answer."""
     fig, axes = style.styled(len(looks), 3, size=(3.3, 2.9), height_ratios=(1.2, 1.2, 1), squeeze=False)
+    ends = style.heat_top(config.dataset)
     fig.get_layout_engine().set(w_pad=NAME_PAD)
     for (top_ax, heat_ax, bars), (name, look) in zip(axes.T, looks.items(), strict=True):
         image = style.pixels(look.image, config)
         style.picture(top_ax, image, name)
         style.box(top_ax, look.box)
-        artist = style.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu)
+        artist = style.heat_over(heat_ax, image, look.heat.cpu().numpy(), config.mu, top=ends)
         class_bars(bars, top(look.logits["both"], 4), classes, "both", None)
     style.heat_bar(fig, artist, axes.ravel().tolist())
     style.say_if_drawn(fig, config.dataset, f"network trained on {config.dataset}")

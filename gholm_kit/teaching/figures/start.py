@@ -113,12 +113,13 @@ def network_paths(
     erased_logits = net.classify(erased)
     crops = net.crops(given, out.crop_boxes)
     fig, axes = style.styled(5, len(samples), size=(2.7, 3.3), squeeze=False)
+    ends = style.heat_top(config.dataset)
     for row, sample in enumerate(samples):
         ax = axes[row]
         image = style.pixels(images[row], config)
         heat = out.heat[row].cpu().numpy()
         style.picture(ax[0], image, "1 image\n" + _verdict(out.raw_logits[row], sample, classes))
-        artist = style.heat_over(ax[1], image, heat, config.mu, "2 heatmap, contour\nat μ (eq. 1-3, 5)")
+        artist = style.heat_over(ax[1], image, heat, config.mu, "2 heatmap, contour\nat μ (eq. 1-3, 5)", ends)
         mask = masking.threshold(out.heat[row : row + 1], config.mu)[0].cpu().numpy()
         style.picture(
             ax[2], np.where(mask[..., None], image, 0.25 * image), "3 mask, box of its\nlargest component"
@@ -143,13 +144,13 @@ def _verdict(logits: torch.Tensor, sample: Sample, classes: Sequence[str]) -> st
 @style.in_style
 def training_curve(record: Record) -> Figure:
     """Loss terms and test accuracy (Raw, Crop and Raw + Crop) over the epochs of a run."""
-    fig, (left, right) = style.styled(2, 1, size=(6.5, 4.2))
+    fig, (left, right) = style.styled(2, 1, size=(7.3, 4.2))
     epochs = [e["epoch"] for e in record.curve]
     for term in record.curve[0]["losses"]:
         if term != "total":
             style.curve(left, epochs, [e["losses"][term] for e in record.curve], term)
     left.set(xlabel="epoch", ylabel="loss (training)", title="Loss of each branch")
-    left.legend()
+    left.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # the lines are everywhere in the panel
     tested = [e for e in record.curve if "test" in e]
     for answer in ("raw", "crop", "both"):
         if answer in tested[0]["test"]:

@@ -89,7 +89,7 @@ def slider_data(
     data: dict[str, Any] = {
         "size": study.images.shape[-1],
         "classes": list(classes),
-        "heat": _colours(),
+        "heat": _colours(net.config.dataset),
         "note": f"{config.dataset}: drawn teaching data, not photographs"
         * config.dataset.startswith("mini_"),
         "pictures": [_picture(net, study, classes, index, mu, theta) for index in shown],
@@ -212,7 +212,7 @@ def _png(image: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _colours() -> dict[str, Any]:
+def _colours(dataset: str) -> dict[str, Any]:
     """The kit's colours of heat, (256) of red, green, blue and opacity from 0 to 255, and where they end."""
     table = (255 * style.heat_map()(np.arange(256))).round().astype(int)
-    return {"colours": table.tolist(), "max": style.HEAT_MAX}
+    return {"colours": table.tolist(), "max": style.heat_top(dataset)}

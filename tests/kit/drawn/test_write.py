@@ -25,7 +25,7 @@ from gholm_kit.__main__ import main
 from gholm_kit.drawn import FAMILY_NAMES, Family, get_family, load_truth, write
 from gholm_kit.drawn.scene import FIRST_PART, SIZE
 from gholm_kit.drawn.truth import MiniTruth
-from gholm_lib.backbone import MINI, create_backbone, packaged_weights
+from gholm_lib.backbone import MINI2, create_backbone, packaged_weights
 from gholm_lib.config import Config
 from gholm_lib.datasets import DATASETS, DataError, cub_parts, load_dataset, load_image, with_aims
 from gholm_lib.loading import to_input
@@ -47,6 +47,15 @@ ELSEWHERE = {
     "mini_dogs": {"tail", "paws"},
 }
 YY, XX = np.mgrid[0:SIZE, 0:SIZE]
+BLUR = 8  # pixels that the strongest defocus reaches: OpenCV's kernel of 4 standard deviations, of 2 pixels
+# The share of the frame that nine boxes of ten fill. Birds and cars are small on purpose: a crop must have something
+# to gain.
+SHARES = {
+    "mini_birds": (0.12, 0.27),
+    "mini_aircraft": (0.2, 0.5),
+    "mini_cars": (0.08, 0.2),
+    "mini_dogs": (0.14, 0.3),
+}
 
 families = pytest.mark.parametrize("name", FAMILY_NAMES)
 
@@ -142,7 +151,11 @@ def test_a_seed_gives_the_same_picture(name):
 
 @families
 def test_two_classes_differ_only_in_the_discs_of_their_parts(name):
-    """All 55 pairs, three seeds: not one pixel outside gives a class away, not even by its noise."""
+    """All 55 pairs, three seeds: no pixel farther away gives a class away, not even by its noise.
+
+    The defocus of ``Scene.finish`` blurs the edge of a part across the rim of its disc: within the blur's reach
+    a pixel may differ by a rounding, one grey level of 255. The part map is not blurred.
+    """
     family = get_family(name)
     seen = dict.fromkeys(family.deciding_parts(), 0)
     for seed in range(3):
@@ -151,14 +164,19 @@ def test_two_classes_differ_only_in_the_discs_of_their_parts(name):
         assert all(r == regions[0] for r in regions), "the discs themselves tell nothing"
         assert set(regions[0]) == set(family.deciding_parts())
         discs = {part: disc(r, grow=3) for part, r in regions[0].items()}
+        blurred = {part: disc(r, grow=3 + BLUR) for part, r in regions[0].items()}
         for a, b in combinations(family.classes, 2):
             (first, truth), (second, other) = drawn[a], drawn[b]
-            differs = (first != second).any(-1) | (truth.part_map != other.part_map)
+            difference = np.abs(first.astype(int) - second).max(-1)
             parts = family.differing_parts(a, b)
-            outside = differs & ~np.any([discs[p] for p in parts], axis=0)
-            assert not outside.any(), f"{a} / {b}, seed {seed}: {outside.sum()} pixels"
+            outside = ~np.any([discs[p] for p in parts], axis=0)
+            beyond = ~np.any([blurred[p] for p in parts], axis=0)
+            where = f"{a} / {b}, seed {seed}"
+            assert not (truth.part_map != other.part_map)[outside].any(), where
+            assert difference[outside].max() <= 1, f"{where}: {difference[outside].max()} grey levels"
+            assert not difference[beyond].any(), f"{where}: {(difference[beyond] > 0).sum()} pixels"
             for p in parts:
-                seen[p] += bool((differs & discs[p]).any())
+                seen[p] += bool(difference[discs[p]].any())
     assert min(seen.values()) > 0
 
 
@@ -191,7 +209,7 @@ def test_a_difference_can_be_seen(name):
 
 
 @families
-def test_the_object_fills_a_fifth_to_a_half_of_the_frame(name):
+def test_the_object_fills_its_share_of_the_frame(name):
     family = get_family(name)
     shares = []
     for seed, class_name in zip(range(60), list(family.classes) * 6, strict=False):
@@ -199,9 +217,10 @@ def test_the_object_fills_a_fifth_to_a_half_of_the_frame(name):
         assert 0 <= x0 < x1 <= SIZE
         assert 0 <= y0 < y1 <= SIZE
         shares.append((x1 - x0) * (y1 - y0) / SIZE**2)
-    inside = [0.2 <= s <= 0.5 for s in shares]
+    low, high = SHARES[name]
+    inside = [low <= s <= high for s in shares]
     assert np.mean(inside) >= 0.9, f"{np.sort(shares).round(2)}"
-    assert np.ptp(shares) > 0.1, "sizes vary"
+    assert max(shares) > 1.5 * min(shares), "sizes vary"
 
 
 @families
@@ -457,7 +476,7 @@ class Probe:
         self.data = replace(
             data, train=data.train[::2], test=data.test[::2]
         )  # enough to see, in half the time
-        net = create_backbone(MINI, 0, "packaged").eval()
+        net = create_backbone(MINI2, 0, "packaged").eval()
         self.net = net.to(memory_format=torch.channels_last)
 
     def right(self, change: Callable[[np.ndarray, str], np.ndarray]) -> int:
@@ -485,7 +504,8 @@ class Probe:
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not packaged_weights().is_file(), reason="needs the packaged mini weights (gholm pretrain makes them)"
+    not packaged_weights(MINI2).is_file(),
+    reason="needs the packaged mini weights (gholm pretrain makes them)",
 )
 @families
 def test_neither_background_nor_blanked_pictures_give_the_class_away(mini_root, name):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gholm_kit.reproduction import jobs
 from gholm_kit.reproduction.jobs import Job
+from gholm_kit.reproduction.tuning import Tuned
 from gholm_lib.config import Config
 from gholm_lib.predictions import Predictions
 from gholm_lib.records import Record
@@ -70,3 +73,24 @@ def put(tmp_path) -> Callable[[Record], Path]:
         return tmp_path / "records"
 
     return save
+
+
+@pytest.fixture
+def put_seeds(put) -> Callable[[Record], Path]:
+    """Save a run as seeds 0 and 1, which answer alike: a difference of single runs gets no verdict."""
+
+    def save(record: Record) -> Path:
+        put(replace(record, config={**record.config, "seed": 1}))
+        return put(record)
+
+    return save
+
+
+@pytest.fixture
+def one_recipe_is_best(monkeypatch) -> None:
+    """As if every search had found the recipe of Raw best for each row."""
+
+    def own_best(self: Tuned, dataset: str, row: str) -> Config:
+        return jobs.config_for(self.preset, dataset, row)
+
+    monkeypatch.setattr(Tuned, "own_best", own_best)

@@ -14,25 +14,27 @@ from gholm_lib.config import load_config
 
 
 def test_rows_of_table_2_add_one_branch_each():
-    branches = [j.config.branches for j in jobs.table_jobs(2, "mini")]
+    branches = [j.config.branches for j in jobs.table_jobs(2, jobs.preset_settings("mini"))]
     assert branches == ["raw", "raw+crop", "raw+crop+sup", "raw+crop+sup+drop"]
 
 
 @pytest.mark.parametrize(("preset", "name"), [("paper", "cars"), ("mini", "mini_cars")])
 def test_presets_differ_in_data_and_settings_only(preset, name):
-    found = jobs.table_jobs(3, preset)
+    found = jobs.table_jobs(3, jobs.preset_settings(preset))
     assert {j.config.dataset for j in found} == {name}
     assert found[-1].config == load_config(preset, dataset=name)
 
 
 def test_dogs_keep_the_papers_exception():
-    paper, mini = (jobs.table_jobs(9, preset)[-1].config for preset in ("paper", "mini"))
+    paper, mini = (
+        jobs.table_jobs(9, jobs.preset_settings(preset))[-1].config for preset in ("paper", "mini")
+    )
     assert (paper.backbone, paper.random_crop) == ("convnext_small.fb_in1k", False)
     assert mini.random_crop is False
 
 
 def test_table_4_trains_each_mu_and_tests_the_papers_network_with_the_others():
-    found = jobs.table_jobs(4, "mini")
+    found = jobs.table_jobs(4, jobs.preset_settings("mini"))
     trained = [j.config.mu for j in found if j.tested_mu is None]
     tested = [j.tested_mu for j in found if j.tested_mu is not None]
     assert trained == [1.6, 1.7, 1.8, 1.9, 2.0, 2.1]
@@ -41,29 +43,32 @@ def test_table_4_trains_each_mu_and_tests_the_papers_network_with_the_others():
 
 
 def test_names_of_jobs_are_distinct():
-    names = [j.name for j in jobs.all_jobs("mini", 3)]
+    names = [j.name for j in jobs.all_jobs("mini", 3, [jobs.preset_settings("mini")])]
     assert len(set(names)) == len(names)
-    run = jobs.table_jobs(5, "mini")[0].config
+    run = jobs.table_jobs(5, jobs.preset_settings("mini"))[0].config
     assert Job(run, 2.0).name == f"{run.run_id}-tested-at-mu-2"
 
 
 @pytest.mark.parametrize("preset", ["mini", "paper"])
 def test_each_run_is_made_once_and_nothing_is_left_out(preset):
-    found = jobs.all_jobs(preset, 2)
+    found = jobs.all_jobs(preset, 2, [jobs.preset_settings(preset)])
     assert max(Counter(found).values()) == 1
     for table in jobs.TABLES:
-        assert set(jobs.with_seeds(jobs.table_jobs(table, preset), 2)) <= set(found)
+        assert set(jobs.with_seeds(jobs.table_jobs(table, jobs.preset_settings(preset)), 2)) <= set(found)
     assert set(jobs.with_seeds(jobs.ledger_jobs(preset), 2)) <= set(found)
     assert set(jobs.with_seeds(jobs.epoch_jobs(preset), 2)) <= set(found)
 
 
 def test_tables_come_before_the_ledger_and_seed_0_before_seed_1():
-    found = jobs.all_jobs("mini", 2)
-    tables = set(jobs.with_seeds([j for t in jobs.TABLES for j in jobs.table_jobs(t, "mini")], 2))
+    found = jobs.all_jobs("mini", 2, [jobs.preset_settings("mini")])
+    tables = set(
+        jobs.with_seeds([j for t in jobs.TABLES for j in jobs.table_jobs(t, jobs.preset_settings("mini"))], 2)
+    )
+    epochs = set(jobs.with_seeds(jobs.epoch_jobs("mini"), 2))
     places = {"first": [], "second": [], "ledger": []}
     for place, job in enumerate(found):
         kind = "ledger" if job not in tables else "second" if job.config.seed else "first"
-        if not job.config.holdout and job.config.classes is None:
+        if job not in epochs and job.config.classes is None:
             places[kind].append(place)
     assert max(places["first"]) < min(places["second"])
     assert max(places["second"]) < min(places["ledger"])
@@ -71,7 +76,7 @@ def test_tables_come_before_the_ledger_and_seed_0_before_seed_1():
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])
 def test_shards_share_the_work_without_a_double(parts):
-    found = jobs.all_jobs("mini", 3)
+    found = jobs.all_jobs("mini", 3, [jobs.preset_settings("mini")])
     shares = [jobs.shard(found, i + 1, parts) for i in range(parts)]
     assert sorted(j.name for s in shares for j in s) == sorted(j.name for j in found)
     work = [sum(j.config.epochs for j in s if j.tested_mu is None) for s in shares]
@@ -155,19 +160,19 @@ def test_files_stand_for_the_hub_in_every_run_that_starts_from_it(tmp_path):
     files = [tmp_path / n for n in names]
     for path in files:
         path.write_bytes(b"weights")
-    hub = jobs.all_jobs("paper", 1)
+    hub = jobs.all_jobs("paper", 1, [jobs.preset_settings("paper")])
     here = jobs.with_weights(hub, files)
     assert here == hub, "they are the same jobs"
     assert {Path(j.config.weights).name for j in here if j.config.dataset == "dogs"} == {names[1]}
     assert {Path(j.config.weights).name for j in here if j.config.dataset == "cars"} == {names[0]}
     assert jobs.with_weights(hub, []) == hub
-    assert jobs.with_weights(jobs.table_jobs(2, "paper"), files) == jobs.table_jobs(2, "paper"), (
-        "some for others"
-    )
+    assert jobs.with_weights(jobs.table_jobs(2, jobs.preset_settings("paper")), files) == jobs.table_jobs(
+        2, jobs.preset_settings("paper")
+    ), "some for others"
     with pytest.raises(ValueError, match=r"^convnext_small\.fb_in1k\.safetensors is missing"):
         jobs.with_weights(hub, files[::2])
     with pytest.raises(ValueError, match="from the model hub; none of these runs does"):
-        jobs.with_weights(jobs.all_jobs("mini", 1), files)
+        jobs.with_weights(jobs.all_jobs("mini", 1, [jobs.preset_settings("mini")]), files)
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     with pytest.raises(
         ValueError, match=r"model\.safetensors: the file must have the name .* convnext_small\.fb_in22k"

@@ -14,7 +14,9 @@ import torch
 from gholm_kit import style
 from gholm_kit.__main__ import main
 from gholm_kit.reproduction import cli, jobs, outputs, paper_figures
+from gholm_kit.reproduction.archive import Archive
 from gholm_kit.reproduction.cli import Request
+from gholm_kit.reproduction.tuning import Tuned
 from gholm_kit.table import Table
 from gholm_lib import config
 from gholm_lib.config import RunOptions
@@ -41,6 +43,12 @@ def elsewhere(tmp_path, monkeypatch):
 def test_committed_tables_are_what_the_kept_records_give():
     differing = outputs.differing_files("mini", records_folder() / "mini")
     assert not differing, "make them anew: gholm reproduce --all --from-records"
+
+
+def test_the_preset_has_the_recipe_that_the_search_found_best_for_raw():
+    """On the first data set, whose networks the chapters and the ledger take; see ``_RECIPES`` in config.py."""
+    tuned = Tuned("mini", Archive.read(records_folder() / "mini"))
+    assert tuned.own_best("cub", jobs.RAW) == jobs.config_for("mini", "cub", jobs.RAW)
 
 
 @pytest.mark.numeric
@@ -95,22 +103,38 @@ def test_the_project_s_documents_show_these_tables():
     assert shown == {
         "README.md": ["table_2"],
         "README.zh-CN.md": ["table_2"],
-        "results.md": ["table_3", "photographs", "second_looks", "ledger"],
+        "results.md": [
+            "table_3",
+            "tuned_mini_birds",
+            "tuned_mini_cars",
+            "photographs",
+            "second_looks",
+            "ledger",
+        ],
     }
 
 
 # ---------------------------------------------------------------------- the command
 
 
-def test_each_request_wants_its_jobs():
+def test_each_request_wants_its_jobs(tmp_path):
     def asked_for(**asked):
-        return cli.wanted(Request(**asked))
+        return cli.wanted(Request(records=tmp_path, **asked))  # no search is finished there
 
-    assert asked_for(table=(2,), seeds=2) == jobs.with_seeds(jobs.table_jobs(2, "mini"), 2)
+    assert asked_for(table=(2,), seeds=2) == jobs.with_seeds(
+        jobs.table_jobs(2, jobs.preset_settings("mini")), 2
+    )
     assert asked_for(table=(1,)) == []
     assert {j.config.seed for j in asked_for(figure=(6,))} == {0}
     assert len(asked_for(table=(2, 7), seeds=1)) == 4  # Table 7 needs no run that Table 2 does not
-    assert asked_for(all=True, seeds=2) == jobs.all_jobs("mini", 2)
+    assert asked_for(all=True, seeds=2) == jobs.all_jobs("mini", 2, [jobs.preset_settings("mini")])
+
+
+def test_both_ways_of_a_table_are_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(Tuned, "own_best", lambda self, d, row: jobs.config_for("mini", d, row, lr=0.5))
+    found = cli.wanted(Request(records=tmp_path, table=(2,), seeds=1))
+    one = jobs.table_jobs(2, jobs.preset_settings("mini"))
+    assert found == one + [jobs.Job(job.config.replace(lr=0.5)) for job in one]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +160,7 @@ def test_a_share_makes_its_runs_and_leaves_tables_and_figures_to_the_end(monkeyp
         monkeypatch.setattr(cli, name, lambda *_: pytest.fail("only when all shares are done"))
     request = Request(all=True, seeds=1, shard="1/2", records=tmp_path)
     assert cli.reproduce(request) == 0
-    assert made == jobs.shard(jobs.all_jobs("mini", 1), 1, 2)
+    assert made == jobs.shard(jobs.all_jobs("mini", 1, [jobs.preset_settings("mini")]), 1, 2)
     assert measured
     assert {j.config for j in measured} <= {j.config for j in made}
     assert "--from-records" in capsys.readouterr().out
@@ -153,11 +177,12 @@ def test_other_processes_over_the_same_run_write_nothing(monkeypatch, tmp_path):
 def test_a_dry_run_starts_nothing(elsewhere, capsys):
     args = ["--table", "5", "--seeds", "1", "--dry-run", "--records", str(elsewhere / "records")]
     assert main(["reproduce", *args, "--runs", str(elsewhere / "runs")]) == 0
-    assert jobs.table_jobs(5, "mini")[0].name in capsys.readouterr().out
+    assert jobs.table_jobs(5, jobs.preset_settings("mini"))[0].name in capsys.readouterr().out
     assert not (elsewhere / "runs").exists()
     assert not (elsewhere / "figures").exists()
 
 
+@pytest.mark.usefixtures("one_recipe_is_best")
 def test_a_table_from_records_is_printed_and_written(elsewhere, capsys, put, made):
     put(made(jobs.config_for("mini", "cub", "Raw"), [True, True, False, False]))
     args = ["--table", "2", "--from-records", "--records", str(elsewhere / "records")]

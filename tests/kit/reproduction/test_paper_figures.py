@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gholm_kit import style
 from gholm_kit.drawn import load_truth
-from gholm_kit.reproduction import jobs, paper_figures
+from gholm_kit.reproduction import jobs, paper_figures, sheets
 from gholm_kit.teaching.deciding_parts import deciding_map
 from gholm_kit.teaching.figures import paper as drawings
 from gholm_lib.config import Config, RunOptions
@@ -89,7 +89,9 @@ def test_the_second_sheet_shows_wrong_answers_that_come_up_first():
     net, data = kept_network(config), load_dataset("mini_birds")
     for k in np.random.default_rng(0).permutation(len(data.test)):
         path = drawings.follow(net, data.test[k])
-        if int((path.raw + path.cropped).argmax()) != data.test[k].label:
+        (first, second), (said, _) = (path.raw + path.cropped).topk(2)
+        near_tie = float(first - second) <= sheets.NEAR_TIE * float((path.raw + path.cropped).abs().max())
+        if int(said) != data.test[k].label and not near_tie:
             break
     assert drawn.about["images"][0] == data.test[k].image_id
     assert len(drawn.about["runs"]) == 4
@@ -100,7 +102,7 @@ def test_the_second_sheet_shows_wrong_answers_that_come_up_first():
 @pytest.mark.numeric
 @pytest.mark.parametrize("dataset", jobs.DATASETS["mini"])
 def test_no_processor_changes_which_images_the_second_sheet_shows(dataset):
-    """No answer on the way is a near tie.
+    """No answer on the way is almost a near tie, which the sheet passes over.
 
     A set drawn by another processor has about one pixel in a thousand a grey level off, sqrt(.001) of a level in the
     mean, which is .05 % of an image's range; rounding in the network is less.
@@ -111,9 +113,9 @@ def test_no_processor_changes_which_images_the_second_sheet_shows(dataset):
     for k in np.random.default_rng(0).permutation(len(data.test)):
         path = drawings.follow(net, data.test[k])
         logits = path.raw + path.cropped
-        first, second = logits.topk(2).values
-        assert first - second > 1e-3 * logits.abs().max(), data.test[k].image_id
-        wrong += int(logits.argmax()) != data.test[k].label
+        assert abs(sheets.margin(logits) - sheets.NEAR_TIE) > 1e-3, data.test[k].image_id
+        clear = sheets.margin(logits) > sheets.NEAR_TIE
+        wrong += int(logits.argmax()) != data.test[k].label and clear
         if wrong == 2:
             return
 

@@ -198,4 +198,4 @@ def test_parts_of_one_object_follow_each_other(make, pictures, monkeypatch):
 
 def test_one_network_without_a_parameter_more_sees_everything(make):
     count = sum(p.numel() for p in make("mmal").parameters())
-    assert count == sum(p.numel() for p in GHOLMNet("gholm_convnext_mini", 3).parameters())
+    assert count == sum(p.numel() for p in GHOLMNet("gholm_convnext_mini2", 3).parameters())

@@ -30,8 +30,8 @@ NOISE = Config(
     dataset="cub",
     sup=False,
     weights="none",
-    image_size=32,
-    resize=36,
+    image_size=64,  # MMAL's parts have half of it
+    resize=72,
     epochs=2,
     lr_decay_epochs=(),
     batch_size=4,
@@ -197,7 +197,11 @@ def test_the_command_offers_every_method():
 
 
 def test_rivals_have_the_recipe_of_the_tables():
-    ours = {j.config.dataset: j.config for t in (2, 3, 8, 9) for j in jobs.table_jobs(t, "mini")[-1:]}
+    ours = {
+        j.config.dataset: j.config
+        for t in (2, 3, 8, 9)
+        for j in jobs.table_jobs(t, jobs.preset_settings("mini"))[-1:]
+    }
     found = jobs.rival_jobs("mini", tuple(METHODS))
     assert len({j.name for j in found}) == 12
     for job in found:
@@ -212,8 +216,10 @@ def test_a_plan_does_not_send_a_rival_to_gholm_train(options, tmp_path):
     assert "gholm train" not in text
 
 
-def test_rivals_of_a_request_come_with_every_seed_and_alone():
-    found = cli.wanted(Request(rivals=("cal",), seeds=2))
+def test_rivals_of_a_request_come_with_every_seed_and_alone(tmp_path):
+    found = cli.wanted(Request(rivals=("cal",), seeds=2, records=tmp_path))
     assert [(j.config.method, j.config.seed) for j in found] == 4 * [("cal", 0)] + 4 * [("cal", 1)]
-    everything = cli.wanted(Request(all=True, rivals=("cal",), seeds=1))
-    assert set(everything) == set(jobs.all_jobs("mini", 1)) | {j for j in found if j.config.seed == 0}
+    everything = cli.wanted(Request(all=True, rivals=("cal",), seeds=1, records=tmp_path))
+    assert set(everything) == set(jobs.all_jobs("mini", 1, [jobs.preset_settings("mini")])) | {
+        j for j in found if j.config.seed == 0
+    }

@@ -189,7 +189,7 @@ def test_the_first_centre_loss_is_that_of_unit_vectors_to_the_origin(make, pictu
 
 
 def test_its_parameters_are_the_backbones_the_attentions_and_the_classifiers(make):
-    net, plain = make("wsdan"), GHOLMNet("gholm_convnext_mini", 3)
+    net, plain = make("wsdan"), GHOLMNet("gholm_convnext_mini2", 3)
     own = plain.backbone.get_classifier()
     body = sum(p.numel() for p in plain.parameters()) - sum(p.numel() for p in own.parameters())
     channels = plain.backbone.num_features

@@ -266,3 +266,12 @@ def test_no_share_contains_what_a_map_leaves_cold():
     heat = torch.zeros(1, 10, 10)
     heat[0, 2, 3:6] = 1.0
     assert hq.hottest_share(heat, 0.2).sum() == 3
+
+
+def test_the_ceiling_of_a_map_is_the_truth_at_its_resolution():
+    masks = torch.zeros(1, 8, 8, dtype=torch.bool)
+    masks[0, :4, :4] = True  # exactly one of 2 x 2 cells, half of each side of one of 1 x 1
+    assert hq.ceiling_map(masks, 8).equal(masks.float())
+    assert hq.ceiling_map(masks, 1).unique().tolist() == [0.25]
+    fine, coarse = (float(deciding_parts.share(hq.ceiling_map(masks, n), masks)) for n in (4, 2))
+    assert 1 > fine > coarse > 0.25

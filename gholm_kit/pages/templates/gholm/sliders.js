@@ -47,7 +47,7 @@ function changed(pixels, size, change) {
 function heated(pixels, size, heat, mean, { colours, max }) {
   return changed(pixels, size, (r, g, b, k) => {
     const grey = (r + g + b) / 3, relative = mean > 0 ? heat[k] / mean : 0;
-    const colour = colours[Math.min(colours.length - 1, Math.floor((relative / max) * colours.length))];
+    const colour = colours[Math.min(colours.length - 1, Math.floor(Math.sqrt(relative / max) * colours.length))];
     const opacity = colour[3] / 255;
     return [0, 1, 2].map((c) => opacity * colour[c] + (1 - opacity) * grey);
   });

@@ -19,7 +19,7 @@ def run(capsys, *args) -> tuple[int, str]:
 def test_prepare_says_what_is_where(tmp_path, capsys):
     status, said = run(capsys, "prepare", "--out", tmp_path / "class")
     assert status == 0
-    assert "10 notebooks are in" in said
+    assert "11 notebooks are in" in said
     assert (
         (tmp_path / "class" / "points.csv")
         .read_text(encoding="utf-8")

@@ -20,11 +20,11 @@ def test_render_says_what_it_shows(small_study):
     # Two confidences are those of the sweep behind the curves; the third is that of the shape in the picture.
     one = deciding_parts.Study(study.samples[:1], study.images[:1], study.labels[:1], None, None)
     sweep = deciding_parts.erasure_sweep(net, one, heat[:1], [1.5], fill="black")
-    whole = float(deciding_parts.logits_of(net, one.images).softmax(1).max())
+    whole, said = (float(t) for t in deciding_parts.logits_of(net, one.images).softmax(1).max(1))
     gone, _ = sweep.confidence
     away, _ = moved_in_sight(masking.threshold(heat[:1], 1.5)[0])
     shown = deciding_parts.erased(net, one.images, away[None], "black")
-    moved = float(deciding_parts.logits_of(net, shown).softmax(1)[0, 0])
+    moved = float(deciding_parts.logits_of(net, shown).softmax(1)[0, int(said)])
     assert f"changes from {100 * whole:.0f} % to {100 * gone:.0f} %; it is {100 * moved:.0f} % when" in alt
 
 
