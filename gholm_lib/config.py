@@ -466,7 +466,7 @@ def _check_names(settings: dict[str, Any], where: str = "") -> None:
 
 
 def _check_types(config: Config) -> None:
-    for name, hint in get_type_hints(Config).items():
+    for name, hint in _field_types().items():
         value = getattr(config, name)
         expected = _mismatch(value, hint)
         if expected:
@@ -476,6 +476,12 @@ def _check_types(config: Config) -> None:
             object.__setattr__(config, name, float(value))
         elif hint == tuple[float, float, float] and not isinstance(value, OfWeights):
             object.__setattr__(config, name, tuple(map(float, value)))
+
+
+@lru_cache(maxsize=1)
+def _field_types() -> dict[str, Any]:
+    """The types of the fields; read once, as a search over many settings makes thousands of Configs."""
+    return get_type_hints(Config)
 
 
 def _mismatch(value: Any, hint: Any) -> str | None:
